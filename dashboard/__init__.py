@@ -1,0 +1,1 @@
+"""Corral: a team's own dashboard over LlamaCloud chat sessions."""

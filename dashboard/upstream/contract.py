@@ -1,0 +1,301 @@
+"""LlamaCloud's words: the objects on the wire, read tolerantly (contract.md §3–§8, §14).
+
+Reading never fails over a field this project does not need: an absent, null or odd optional value becomes ``None``,
+an unknown event becomes :class:`UnknownEvent`, an unknown field is kept in :attr:`Wire.raw`. Only what makes an
+object unusable (a session without an id) is refused, with pydantic's ``ValidationError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+MAX_SESSION_INDEXES = 10
+"""Indexes one session may be bound to (contract.md §6)."""
+MAX_PROMPT_CHARACTERS = 1000
+"""Unicode code points in one question (contract.md §7, §14.13)."""
+
+SharedAccess = Literal["query", "read_only"]
+
+
+def _none_if_odd(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+def _read_time(value: Any) -> datetime | None:
+    """Read an ISO timestamp; naive ones are UTC (contract.md §1), odd ones unknown."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_Odd = WrapValidator(_none_if_odd)
+MaybeText = Annotated[str | None, _Odd]
+MaybeCount = Annotated[int | None, Field(ge=0), _Odd]
+MaybeFlag = Annotated[bool | None, _Odd]
+When = Annotated[datetime | None, BeforeValidator(_read_time)]
+Texts = Annotated[tuple[str, ...] | None, _Odd]
+
+
+class Wire(BaseModel):
+    """An object as LlamaCloud sent it; :attr:`raw` is the JSON verbatim."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_raw(cls, data: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        built = read(data)
+        if isinstance(data, dict):
+            built._raw = data
+        return built
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The JSON object this was read from, unchanged."""
+        return self._raw
+
+
+class Project(Wire):
+    """A project (contract.md §4); the v1 and v2 calls answer the same fields."""
+
+    id: str = Field(min_length=1)
+    name: str
+    organization_id: MaybeText = None
+    is_default: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
+    created_at: When = None
+    updated_at: When = None
+
+
+class Index(Wire):
+    """A document index, V2 (contract.md §5). Chat takes :attr:`id`; retrieval prefers :attr:`export_config_id`."""
+
+    id: str = Field(min_length=1)
+    name: str
+    description: MaybeText = None
+    project_id: MaybeText = None
+    source_directory_id: MaybeText = None
+    output_directory_id: MaybeText = None
+    sync_config_id: MaybeText = None
+    export_config_id: MaybeText = None
+    created_at: When = None
+    updated_at: When = None
+    last_synced_at: When = None
+    last_exported_at: When = None
+    metadata: Annotated[dict[str, Any] | None, _Odd] = None
+    sync_in_progress: MaybeFlag = None
+
+    @property
+    def status(self) -> str | None:
+        """``metadata.status``: only ``ready`` and ``failed`` are stable words (contract.md §5)."""
+        status = (self.metadata or {}).get("status")
+        return status if isinstance(status, str) else None
+
+
+class JobMetadata(Wire):
+    """The most recent run of a session (contract.md §6); every field is optional upstream."""
+
+    turns: Annotated[int, BeforeValidator(lambda value: value if isinstance(value, int) and value >= 0 else 1)] = 1
+    duration_ms: Annotated[float | None, Field(ge=0), _Odd] = 0.0
+    is_error: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
+    error: MaybeText = None
+    total_input_tokens: MaybeCount = None
+    total_output_tokens: MaybeCount = None
+    export_config_ids: Texts = None
+
+
+def _read_job(value: Any) -> Any:
+    """Anything but null means the session has run, even when its figures cannot be read (unknown counts as locked)."""
+    return value if value is None or isinstance(value, Mapping | JobMetadata) else {}
+
+
+class ChatSummary(Wire):
+    """A chat session's summary (contract.md §6). ``index_ids`` is ``None`` on unbound sessions."""
+
+    session_id: str = Field(min_length=1, max_length=255)
+    last_updated_at: When = None
+    shared_access: MaybeText = None
+    generated_title: MaybeText = None
+    index_ids: Annotated[tuple[str, ...] | None, BeforeValidator(lambda value: value or None)] = None
+    job_metadata: Annotated[JobMetadata | None, BeforeValidator(_read_job)] = None
+
+
+class AttachmentRef(Wire):
+    """Coordinates of a page image (contract.md §8)."""
+
+    source_id: str
+    attachment_name: str
+
+
+class Attachment(Wire):
+    """One file attachment in a list (contract.md §8)."""
+
+    name: str
+    size: MaybeCount = None
+    last_modified: When = None
+
+
+class PresignedUrl(Wire):
+    """A short-lived address of an attachment: resolve on demand, never store, never log (contract.md §8)."""
+
+    url: str = Field(repr=False)
+    expires_at: When = None
+
+
+class Usage(Wire):
+    """What one turn consumed (contract.md §7)."""
+
+    total_input_tokens: MaybeCount = None
+    total_output_tokens: MaybeCount = None
+    turns: Annotated[int | None, _Odd] = 1
+    duration_ms: Annotated[float | None, _Odd] = 0.0
+
+
+class TextDelta(Wire):
+    """A piece of the answer."""
+
+    type: Literal["text_delta"] = "text_delta"
+    content: str
+
+
+class ThinkingDelta(Wire):
+    """A piece of reasoning."""
+
+    type: Literal["thinking_delta"] = "thinking_delta"
+    content: str
+
+
+class UserInput(Wire):
+    """The question that opens a turn."""
+
+    type: Literal["user_input"] = "user_input"
+    content: str
+
+
+class Thinking(Wire):
+    """A whole block of reasoning; it replaces the deltas before it."""
+
+    type: Literal["thinking"] = "thinking"
+    content: str
+
+
+class ToolCall(Wire):
+    """The agent calls a tool; tool names are not published and never special-cased."""
+
+    type: Literal["tool_call"] = "tool_call"
+    call_id: str
+    name: str
+    arguments: Annotated[dict[str, Any] | None, _Odd] = None
+
+
+class ToolResult(Wire):
+    """What a tool answered: any JSON, paired with its call by ``call_id``."""
+
+    type: Literal["tool_result"] = "tool_result"
+    call_id: str
+    name: str
+    result: Any = None
+    image_attachment: Annotated[AttachmentRef | None, _Odd] = None
+
+
+class Text(Wire):
+    """A whole block of the answer; it replaces the deltas before it."""
+
+    type: Literal["text"] = "text"
+    content: str
+
+
+class Stop(Wire):
+    """The end of a turn (contract.md §7): nothing after it counts."""
+
+    type: Literal["stop"] = "stop"
+    is_error: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
+    error: MaybeText = None
+    usage: Annotated[Usage | None, _Odd] = None
+    skipped_index_ids: Texts = None
+
+
+class UnknownEvent(Wire):
+    """An event of a type this project does not know, or one whose fields cannot be read: kept, never dropped."""
+
+    type: str = ""
+
+
+KnownEvent = TextDelta | ThinkingDelta | UserInput | Thinking | ToolCall | ToolResult | Text | Stop
+Event = KnownEvent | UnknownEvent
+EVENT_TYPES: dict[str, type[KnownEvent]] = {
+    kind.model_fields["type"].default: kind
+    for kind in (TextDelta, ThinkingDelta, UserInput, Thinking, ToolCall, ToolResult, Text, Stop)
+}
+
+
+def read_event(raw: Mapping[str, Any]) -> Event:
+    """Read one event of the stream or of the history.
+
+    Args:
+        raw: the decoded JSON object; ``type`` is the discriminator (contract.md §7).
+
+    Returns:
+        the matching event, or :class:`UnknownEvent` holding the JSON when type or fields are not understood.
+    """
+    kind = raw.get("type")
+    known = EVENT_TYPES.get(kind) if isinstance(kind, str) else None
+    if known is not None:
+        try:
+            return known.model_validate(raw)
+        except ValidationError:
+            pass
+    unknown = UnknownEvent(type=kind if isinstance(kind, str) else "")
+    unknown._raw = dict(raw)
+    return unknown
+
+
+def _read_events(value: Any) -> tuple[Event, ...]:
+    rows = value if isinstance(value, list | tuple) else ()
+    return tuple(row if isinstance(row, Wire) else read_event(row) for row in rows if isinstance(row, Mapping | Wire))
+
+
+class ChatDetail(ChatSummary):
+    """A summary with the session's whole event history, oldest first (contract.md §6)."""
+
+    events: Annotated[tuple[Any, ...], BeforeValidator(_read_events)] = ()
+
+
+class SessionCreate(BaseModel):
+    """The body of the creation call (contract.md §6); ``index_ids`` is null for an unbound session."""
+
+    model_config = ConfigDict(frozen=True)
+    index_ids: Annotated[list[str], Field(max_length=MAX_SESSION_INDEXES)] | None = None
+    shared_access: SharedAccess | None = None
+
+
+class ChatParams(BaseModel):
+    """The body of the stream call (contract.md §7)."""
+
+    model_config = ConfigDict(frozen=True)
+    index_ids: Annotated[list[str], Field(min_length=1)]
+    prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARACTERS)]
+    require_all_indexes: bool = False
