@@ -1,0 +1,28 @@
+"""How log lines look, and the last belt that keeps the API key out of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+
+class PlainFormatter(logging.Formatter):
+    """One line an event, in UTC; the key is blotted out wherever it would appear, tracebacks included.
+
+    No code logs the key on purpose. This is for the day an exception from somewhere else quotes a header.
+    """
+
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the record as text."""
+        # Read late: this class is built while the settings still load.
+        from django.conf import settings
+
+        text = super().format(record)
+        for secret in (settings.CORRAL.llama_cloud_api_key, settings.CORRAL.secret_key):
+            text = text.replace(secret.get_secret_value(), "[removed]")
+        return text

@@ -1,0 +1,63 @@
+"""Static files for production: hashed names, compressed, and one style sheet instead of many.
+
+The source keeps one CSS file a component; ``app.css`` only orders them: ``@import url("base.css") layer(base);``.
+A browser would fetch those one after the other, so ``collectstatic`` writes their text into the importing file.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.files.base import ContentFile
+from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+IMPORT = re.compile(r"""@import\s+url\(["']?(?P<file>[^"')]+)["']?\)\s*(?:layer\((?P<layer>[\w.-]+)\))?\s*;""")
+URL = re.compile(r"""url\((?P<quote>["']?)(?P<file>[^"')]+)(?P=quote)\)""")
+ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|/|#)", re.IGNORECASE)
+"""Addresses that mean the same from every folder."""
+
+
+class BundledStaticFilesStorage(CompressedManifestStaticFilesStorage):
+    """whitenoise's storage, with local ``@import`` lines replaced by what they import."""
+
+    def post_process(self, paths: dict[str, Any], *args: Any, **options: Any) -> Iterator[Any]:
+        """Bundle first, then let Django hash and whitenoise compress the result."""
+        for name in paths:
+            if name.endswith(".css") and "@import" in (text := self._source(paths, name)):
+                self.delete(name)
+                self._save(name, ContentFile(self._inlined(paths, name, text).encode()))
+        yield from super().post_process(paths, *args, **options)
+
+    def _source(self, paths: dict[str, Any], name: str) -> str:
+        # The original, not the collected copy: that one may be an earlier run's bundle.
+        storage, path = paths[name]
+        with storage.open(path) as file:
+            text: str = file.read().decode()
+        return text
+
+    def _inlined(self, paths: dict[str, Any], name: str, text: str) -> str:
+        folder = posixpath.dirname(name)
+
+        def replace(match: re.Match[str]) -> str:
+            target = posixpath.normpath(posixpath.join(folder, match["file"]))
+            if ELSEWHERE.match(match["file"]) or target not in paths:
+                return match[0]  # Django's own check then names the missing file
+            inner = self._inlined(paths, target, self._source(paths, target))
+            inner = _moved(inner, posixpath.dirname(target), folder)
+            return f"@layer {match['layer']} {{\n{inner}\n}}" if match["layer"] else inner
+
+        return IMPORT.sub(replace, text)
+
+
+def _moved(text: str, old: str, new: str) -> str:
+    """Rewrite relative addresses in ``text`` for its new folder."""
+
+    def replace(match: re.Match[str]) -> str:
+        if ELSEWHERE.match(match["file"]):
+            return match[0]
+        return f'url("{posixpath.relpath(posixpath.join(old, match["file"]), new or ".")}")'
+
+    return URL.sub(replace, text)
