@@ -1,0 +1,189 @@
+"""Sockets that know which call they serve.
+
+`requests` and urllib3 bound each wait for bytes, never the whole call: a server that trickles one byte a second holds
+a caller for ever. They also do not tell whether a request left this machine before it failed, which decides if a
+creation may be repeated. So the connections here report to the :class:`Call` their thread is making, and a call can
+be abandoned from outside, which shuts its socket down and wakes the reader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+IDLE_REUSE_SECONDS = 2.0
+"""A connection idle for longer is not reused for anything but reads: the server may be closing it at this moment."""
+
+_here = threading.local()
+
+
+class Call:
+    """One attempt at a request, from its connection to the last byte of the answer.
+
+    Args:
+        seconds: time for all of it, or ``None`` for no limit.
+        safe: whether the request may be repeated, so that an old pooled connection is good enough.
+
+    Attributes:
+        sent: bytes of the request have left; before that, nothing can have been done upstream.
+        expired: the time ran out and the socket was shut down.
+        abandoned: :meth:`abandon` was called, by the clock or by a person.
+    """
+
+    def __init__(self, seconds: float | None, *, safe: bool) -> None:
+        self.safe = safe
+        self.sent = False
+        self.expired = False
+        self.abandoned = False
+        self._seconds = seconds
+        self._ends = None if seconds is None else time.monotonic() + seconds
+        self._sock: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        if self._seconds is not None:
+            self._timer = threading.Timer(self._seconds, self._expire)
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._lock:
+            self._sock = None
+
+    @contextlib.contextmanager
+    def on_this_thread(self) -> Iterator[None]:
+        """Connections used by this thread belong to this call meanwhile."""
+        _here.call = self
+        try:
+            yield
+        finally:
+            _here.call = None
+
+    def left(self, at_most: float) -> float:
+        """Seconds left, at most ``at_most`` and never quite zero (zero means "do not wait" to a socket)."""
+        return at_most if self._ends is None else min(at_most, max(0.01, self._ends - time.monotonic()))
+
+    def uses(self, sock: socket.socket | None) -> None:
+        """From now on, abandoning the call shuts this socket down; ``None`` when the connection is given back."""
+        with self._lock:
+            self._sock = sock
+            late = self.abandoned
+        if late:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """End the call at once, from any thread: whoever waits for its bytes wakes up with an error."""
+        with self._lock:
+            self.abandoned = True
+            if self._sock is not None:
+                # The plain socket's shutdown, because SSLSocket's own pulls the TLS object from under a running read.
+                # Under the lock, because a moment later the connection may serve another call.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def _expire(self) -> None:
+        self.expired = True
+        self.abandon()
+
+
+def _call() -> Call | None:
+    call = getattr(_here, "call", None)
+    return call if isinstance(call, Call) else None
+
+
+class _Reporting(HTTPConnection):
+    """A connection that tells its call which socket it uses and when the first byte leaves."""
+
+    _connecting = False
+    idle_since: float | None = None
+
+    def connect(self) -> None:
+        self._connecting = True
+        try:
+            super().connect()
+        finally:
+            self._connecting = False
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        self._report(sock)
+        return sock
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        # A proxy's CONNECT is written while connecting; LlamaCloud has not seen a byte of ours then.
+        if not self._connecting:
+            self._report(self.sock)
+            call = _call()
+            if call is not None:
+                call.sent = True
+        super().send(data)
+
+    def _report(self, sock: socket.socket | None) -> None:
+        call = _call()
+        if call is not None:
+            call.uses(sock)
+
+
+class _ReportingTLS(_Reporting, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Fresh(HTTPConnectionPool):
+    """A pool that gives a request which must not be sent twice no connection that may be dying."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        conn = super()._get_conn(timeout)
+        call = _call()
+        idle_since = getattr(conn, "idle_since", None) or time.monotonic()
+        if call is not None and not call.safe and time.monotonic() - idle_since > IDLE_REUSE_SECONDS:
+            conn.close()
+        return conn
+
+    def _put_conn(self, conn: Any) -> None:
+        call = _call()
+        if call is not None:
+            call.uses(None)
+        if conn is not None:
+            conn.idle_since = time.monotonic()
+        super()._put_conn(conn)
+
+
+class _PlainPool(_Fresh):
+    ConnectionCls = _Reporting
+
+
+class _TLSPool(_Fresh, HTTPSConnectionPool):
+    ConnectionCls = _ReportingTLS
+
+
+class Adapter(HTTPAdapter):
+    """`requests`' own adapter with the connections of this module, straight and through a proxy."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _teach(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        return _teach(super().proxy_manager_for(proxy, **kwargs))
+
+
+def _teach(manager: Any) -> Any:
+    manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TLSPool}
+    return manager

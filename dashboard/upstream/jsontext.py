@@ -1,0 +1,42 @@
+"""JSON from outside, made safe to store and to show."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+_MAY_HOLD_UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def read_json(body: bytes) -> Any:
+    """Decode a JSON document.
+
+    NUL and lone surrogates, which JSON can write but neither database can store nor UTF-8 carry, become U+FFFD; numbers
+    beyond a float's range and ``NaN`` become ``None``.
+
+    Raises:
+        ValueError: not JSON, not UTF-8, or nested too deeply.
+    """
+    try:
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=lambda _: None, parse_float=_finite)
+        return _storable(value) if _MAY_HOLD_UNSTORABLE.search(body) else value
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value

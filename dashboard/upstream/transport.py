@@ -1,0 +1,381 @@
+"""HTTP to LlamaCloud: one pooled session, honest failures, bounded time and size (contract.md §1, §12).
+
+Everything above asks for a document and gets its JSON or an error of the tree; nothing above sees `requests`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from dashboard.upstream.connections import Adapter, Call
+from dashboard.upstream.errors import (
+    AnswerLost,
+    RateLimited,
+    RedirectRefused,
+    Unreachable,
+    UnreadableAnswer,
+    UpstreamError,
+    UpstreamFailed,
+)
+from dashboard.upstream.failures import describe, error_for, retry_after
+from dashboard.upstream.jsontext import read_json
+
+log = logging.getLogger("dashboard.upstream")
+
+CONNECT_SECONDS = 3.0
+READ_ATTEMPTS = 3
+REDIRECT_HOPS = 3
+ERROR_BODY_BYTES = 64 * 1024
+"""As much of an error answer as is read: it only yields a line of text."""
+_CHUNK = 64 * 1024
+_TRANSPORT_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to ask for.
+
+    Args:
+        method: ``GET``, ``POST`` or ``DELETE``.
+        template: the path with its variables in braces, which is what the log shows.
+        values: the variables, already percent-encoded.
+        query: parameters; a ``None`` is left out.
+        body: the JSON body, or ``None`` for none.
+        accept: the media types asked for.
+    """
+
+    method: str
+    template: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | int | None] = field(default_factory=dict)
+    body: Any = None
+    accept: str = "application/json"
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the request may be repeated."""
+        return self.method == "GET"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A success: its status and its body, whole."""
+
+    status: int
+    body: bytes
+
+
+class _Bearer(AuthBase):
+    """Adds the key at the last moment and never shows it."""
+
+    def __init__(self, key: str) -> None:
+        self._header = f"Bearer {key}"
+
+    def __call__(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+        prepared.headers["Authorization"] = self._header
+        return prepared
+
+    def __repr__(self) -> str:
+        return "<API key>"
+
+
+class Transport:
+    """Safe to use from many threads at once.
+
+    Args:
+        base_url: as configured; a missing scheme becomes ``https://``, a trailing slash goes, a path prefix stays.
+        api_key: sent as a bearer token to this origin only.
+        proxy: the proxy's address, or ``None`` for a direct connection; the environment is not consulted.
+        pool_size: connections kept open for reuse; callers beyond it get a connection of their own and never wait.
+        max_bytes: longest body accepted, counted after decompression.
+
+    Raises:
+        ValueError: the address or the key cannot be used; the message names neither.
+    """
+
+    def __init__(self, base_url: str, api_key: str, *, proxy: str | None, pool_size: int, max_bytes: int) -> None:
+        self._base = _normalised(base_url)
+        key = api_key.strip()
+        if not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise ValueError("The API key is empty or holds characters that a key cannot have.")
+        self.max_bytes = max_bytes
+        self._secrets = (key, urlsplit(self._base).netloc)
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._session = _session(key, pool_size)
+        self._quiet_until = 0.0
+        self._quiet_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return "<Transport>"
+
+    def close(self) -> None:
+        """Close the pooled connections; calls made later open new ones."""
+        self._session.close()
+
+    def read(self, request: Request, budget: float) -> Any:
+        """The JSON of a GET, tried up to three times within the budget.
+
+        Args:
+            request: a GET.
+            budget: seconds for everything: waiting, retrying and reading the body.
+
+        Raises:
+            UpstreamError: the last failure, or :class:`RateLimited` at once while LlamaCloud asked for quiet.
+        """
+        ends = time.monotonic() + budget
+        self._refuse_while_quiet()
+        for attempt in range(1, READ_ATTEMPTS + 1):
+            try:
+                return self._json(self.once(request, max(0.01, ends - time.monotonic())))
+            except UpstreamError as failure:
+                pause = self._pause_before_retry(failure, attempt)
+                if pause is None or time.monotonic() + pause >= ends:
+                    raise
+            time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def write(self, request: Request, budget: float) -> Any:
+        """The JSON of a call that is made once and never repeated; ``None`` for 204.
+
+        Raises:
+            UpstreamError: see ``outcome`` for whether it may have been done.
+        """
+        answer = self.once(request, budget)
+        return None if answer.status == 204 else self._json(answer)
+
+    def once(self, request: Request, budget: float) -> Answer:
+        """One attempt, its body read whole."""
+        started = time.monotonic()
+        status = 0
+        try:
+            with Call(budget, safe=request.is_read) as call, call.on_this_thread():
+                with self.opened(request, call, read_gap=budget) as response:
+                    status = response.status_code
+                    self._require_json_type(response)
+                    return Answer(status, self._body(response, call, self.max_bytes))
+        except UpstreamError as failure:
+            status = failure.upstream_status or 0
+            raise
+        finally:
+            log_call(request, status, started)
+
+    @contextlib.contextmanager
+    def opened(self, request: Request, call: Call, *, read_gap: float) -> Iterator[requests.Response]:
+        """A successful answer's head, with its body still to read.
+
+        Args:
+            request: what to ask for.
+            call: the attempt; its time limit holds here too.
+            read_gap: seconds of silence after which the answer counts as lost.
+
+        Raises:
+            UpstreamError: for everything but a success.
+        """
+        response = self._send(request, call, read_gap)
+        try:
+            if response.status_code >= 400:
+                self._refuse(response, call, request)
+            if not 200 <= response.status_code < 300:
+                raise UnreadableAnswer(
+                    f"LlamaCloud answered {response.status_code}", upstream_status=response.status_code
+                )
+            yield response
+        finally:
+            response.close()
+
+    def _send(self, request: Request, call: Call, read_gap: float) -> requests.Response:
+        url = self._base + request.template.format_map(request.values)
+        query = {name: value for name, value in request.query.items() if value is not None}
+        for _ in range(REDIRECT_HOPS + 1):
+            response = self._send_once(request, url, query, call, read_gap)
+            if not response.is_redirect:
+                return response
+            status, target = response.status_code, urljoin(url, response.headers["location"])
+            response.close()
+            if not request.is_read:
+                raise RedirectRefused(
+                    f"LlamaCloud answered {status} to a {request.method}",
+                    outcome="refused" if status in (307, 308) else "unknown",
+                    upstream_status=status,
+                )
+            if _origin(target) != _origin(self._base):
+                raise RedirectRefused(f"LlamaCloud answered {status} to another origin", upstream_status=status)
+            url, query = target, {}
+        raise RedirectRefused("LlamaCloud redirected too often", upstream_status=status)
+
+    def _send_once(
+        self, request: Request, url: str, query: Mapping[str, str | int], call: Call, read_gap: float
+    ) -> requests.Response:
+        try:
+            prepared = self._session.prepare_request(
+                requests.Request(
+                    request.method, url, params=dict(query), json=request.body, headers={"Accept": request.accept}
+                )
+            )
+            return self._session.send(
+                prepared,
+                stream=True,
+                allow_redirects=False,
+                proxies=dict(self._proxies),
+                timeout=(call.left(CONNECT_SECONDS), call.left(read_gap)),
+            )
+        except _TRANSPORT_FAILURES as failure:
+            # Not chained: what `requests` says holds the address, and its request object the key.
+            raise lost(call, failure) from None
+
+    def _refuse(self, response: requests.Response, call: Call, request: Request) -> None:
+        try:
+            body = self._body(response, call, ERROR_BODY_BYTES, cut_when_longer=True)
+        except UpstreamError:
+            body = b""
+        error = error_for(response.status_code, response.headers, body, secrets=self._secrets)
+        if isinstance(error, RateLimited) and request.is_read:
+            self._be_quiet(retry_after(response.headers))
+        raise error
+
+    def _body(self, response: requests.Response, call: Call, limit: int, *, cut_when_longer: bool = False) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        for part in chunks(response, call):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                if cut_when_longer:
+                    break
+                raise UnreadableAnswer(
+                    f"LlamaCloud answered {response.status_code} with more than {limit} bytes",
+                    upstream_status=response.status_code,
+                )
+        return b"".join(parts)[: limit + 1]
+
+    def _require_json_type(self, response: requests.Response) -> None:
+        if response.status_code == 204:
+            return
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        # An absent type is forgiven if the body turns out to be JSON; a declared other one is another document.
+        if kind and not (kind == "application/json" or kind.endswith("+json")):
+            said = describe(response.status_code, response.headers, b"", secrets=self._secrets)
+            raise UnreadableAnswer(f"{said} with something other than JSON", upstream_status=response.status_code)
+
+    def _json(self, answer: Answer) -> Any:
+        try:
+            return read_json(answer.body)
+        except ValueError:
+            raise UnreadableAnswer(
+                f"LlamaCloud answered {answer.status} with {len(answer.body)} bytes that are not whole JSON",
+                cut=True,
+                upstream_status=answer.status,
+            ) from None
+
+    def _pause_before_retry(self, failure: UpstreamError, attempt: int) -> float | None:
+        """Seconds to wait before the next attempt, or ``None`` to give up."""
+        passing = isinstance(failure, RateLimited | UpstreamFailed | Unreachable | AnswerLost)
+        if attempt >= READ_ATTEMPTS or not (passing or (isinstance(failure, UnreadableAnswer) and failure.cut)):
+            return None
+        # Full jitter, so that many callers that failed together do not come back together.
+        jitter = random.uniform(0, 0.2 * 2**attempt)
+        return jitter if failure.retry_after is None else failure.retry_after + jitter / 4
+
+    def _be_quiet(self, seconds: float | None) -> None:
+        if seconds:
+            with self._quiet_lock:
+                self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
+
+    def _refuse_while_quiet(self) -> None:
+        left = self._quiet_until - time.monotonic()
+        if left > 0:
+            raise RateLimited("LlamaCloud asked Corral to wait", retry_after=int(left) + 1, upstream_status=429)
+
+
+def chunks(response: requests.Response, call: Call) -> Iterator[bytes]:
+    """The body as it arrives, decompressed.
+
+    Raises:
+        AnswerLost: silence, a cut, the call's time is up, or it was abandoned.
+    """
+    try:
+        while part := response.raw.read1(_CHUNK, decode_content=True):
+            yield part
+    except _TRANSPORT_FAILURES as failure:
+        raise lost(call, failure) from None
+    if call.abandoned:
+        # A body without a declared length ends normally when its socket is shut down.
+        raise lost(call, None)
+
+
+def lost(call: Call, failure: Exception | None) -> UpstreamError:
+    """What a transport failure means, without the words of `requests`, which hold the address."""
+    if call.expired:
+        what = "no whole answer in time"
+    elif call.abandoned:
+        what = "the call was ended from this side"
+    else:
+        what = type(failure).__name__
+    return AnswerLost(what) if call.sent else Unreachable(what)
+
+
+def log_call(request: Request, status: int, started: float) -> None:
+    """One DEBUG line: method, path template, status (0 = none), milliseconds."""
+    log.debug("%s %s -> %s in %d ms", request.method, request.template, status, (time.monotonic() - started) * 1000)
+
+
+def _session(key: str, pool_size: int) -> requests.Session:
+    session = requests.Session()
+    # Otherwise a .netrc entry replaces our bearer token and the environment chooses a proxy.
+    session.trust_env = False
+    session.auth = _Bearer(key)
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    session.headers.clear()
+    # gzip only: of what urllib3 may decode it is the one whose output it bounds in every version we accept.
+    session.headers.update({"User-Agent": f"Corral/{_version()}", "Accept-Encoding": "gzip"})
+    adapter = Adapter(pool_connections=4, pool_maxsize=pool_size, max_retries=0, pool_block=False)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _version() -> str:
+    try:
+        return version("corral")
+    except PackageNotFoundError:
+        return "source"
+
+
+def _normalised(base_url: str) -> str:
+    url = base_url.strip().rstrip("/")
+    if "://" not in url:
+        url = f"https://{url}"
+    parts = urlsplit(url)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise ValueError("The LlamaCloud address must be http(s)://host, without a user name, a query or a fragment.")
+    return url
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return ("", None, None)
+    return (parts.scheme, parts.hostname, port)
