@@ -1,0 +1,146 @@
+"""``{% load corral %}``: upstream text made safe to look at, ages, numbers, and the marks drawn beside words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import template
+from django.contrib.auth.models import AbstractBaseUser, AbstractUser, AnonymousUser
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dashboard.catalog.models import Readiness
+from dashboard.chats.models import LockState, RunState
+from dashboard.templatetags import wording
+
+register = template.Library()
+
+READINESS_MARKS = {
+    Readiness.READY: ("check", "good"),
+    Readiness.SYNCING: ("sync", "info"),
+    Readiness.FAILED: ("warning", "bad"),
+    Readiness.NEVER_BUILT: ("empty", "bad"),
+    Readiness.STALE: ("clock", "warn"),
+    Readiness.UNKNOWN: ("unknown", "quiet"),
+}
+LOCK_ICONS = {
+    LockState.UNBOUND: "per-question",
+    LockState.OPEN: "unlocked",
+    LockState.LOCKED: "locked",
+    LockState.GONE: "gone",
+}
+RUN_MARKS = {
+    RunState.NEVER: ("empty", "quiet"),
+    RunState.RUNNING: ("sync", "info"),
+    RunState.SUCCEEDED: ("check", "good"),
+    RunState.FAILED: ("warning", "bad"),
+}
+SHARING = {
+    "": "LlamaCloud’s default",
+    "read_only": "People with the link can read",
+    "query": "People with the link can read and ask",
+}
+
+
+@register.filter
+def plain(value: object, limit: int = 300) -> str:
+    """One line of upstream text, at most ``limit`` characters; put it inside ``<bdi>``."""
+    return wording.visible(_text(value), limit)
+
+
+@register.filter
+def plain_lines(value: object, limit: int = 2000) -> str:
+    """Upstream text with its single line breaks, at most ``limit`` characters."""
+    return wording.visible(_text(value), limit, lines=True)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+@register.filter
+def tokens(value: int | None) -> str:
+    """A count with thousands separators."""
+    return wording.grouped(value)
+
+
+@register.filter
+def took(milliseconds: float | None) -> str:
+    """A duration in milliseconds, in words."""
+    return wording.duration(milliseconds)
+
+
+@register.filter
+def sharing(access: str) -> str:
+    """What others with a link may do, for LlamaCloud's ``shared_access`` (contract.md §6); a new word is shown as it is."""
+    return SHARING.get(access) or wording.visible(access, 40)
+
+
+@register.filter
+def person(user: AbstractBaseUser | AnonymousUser | None) -> str:
+    """What to call somebody: the full name if there is one, else the user name."""
+    if not isinstance(user, AbstractUser):
+        return ""
+    return wording.visible(user.get_full_name() or user.get_username(), 60)
+
+
+@register.simple_tag
+def ago(moment: datetime | None) -> str:
+    """How long ago, in a ``<time>`` whose title and accessible text hold the exact local date."""
+    if moment is None:
+        return wording.NOTHING
+    exact = wording.exact(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{}<span class="visually-hidden"> ({})</span></time>',
+        moment.isoformat(),
+        exact,
+        wording.relative(moment, timezone.now()),
+        exact,
+    )
+
+
+@register.simple_tag
+def icon(name: str, size: int = 16) -> SafeString:
+    """A drawing from the sprite, hidden from assistive technology because a word always stands beside it."""
+    return format_html(
+        '<svg class="icon" width="{}" height="{}" aria-hidden="true"><use href="{}#{}"/></svg>',
+        size,
+        size,
+        static("icons.svg"),
+        name,
+    )
+
+
+@register.filter
+def lock_icon(state: LockState) -> str:
+    """The name of the drawing for a lock state."""
+    return LOCK_ICONS[state]
+
+
+@register.simple_tag
+def lock_mark(state: LockState) -> SafeString:
+    """Drawing and word for a lock state."""
+    return _mark(LOCK_ICONS[state], "quiet", state.label, state.explanation)
+
+
+@register.simple_tag
+def run_mark(state: RunState) -> SafeString:
+    """Drawing and word for how the last run ended."""
+    drawing, tone = RUN_MARKS[state]
+    return _mark(drawing, tone, state.label, "")
+
+
+@register.simple_tag
+def readiness_mark(readiness: Readiness | None) -> SafeString:
+    """Drawing and word for whether a source can answer; ``None`` is a source LlamaCloud no longer lists."""
+    if readiness is None:
+        return _mark("gone", "bad", "No longer listed", "LlamaCloud does not list this source any more.")
+    drawing, tone = READINESS_MARKS[readiness]
+    return _mark(drawing, tone, readiness.label, readiness.explanation)
+
+
+def _mark(drawing: str, tone: str, label: object, explanation: str) -> SafeString:
+    title = format_html(' title="{}"', explanation) if explanation else ""
+    return format_html('<span class="mark mark-{}"{}>{}{}</span>', tone, title, icon(drawing), label)

@@ -1,0 +1,95 @@
+"""Numbers, durations, ages and foreign text as a person reads them. No HTML in here."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.formats import date_format
+
+NOTHING = "–"
+MARKS_ON_ONE_LETTER = 4
+
+# Joiners shape words in Persian or Hindi; next to Latin letters they only hide things.
+_STRAY_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])")
+_SPACES = re.compile(r"\s+")
+_BLANK_LINES = re.compile(r"\n\s*\n\s*")
+
+
+def visible(text: str, limit: int, *, lines: bool = False) -> str:
+    """Reduce upstream text to what a person can see.
+
+    Control, zero-width and bidirectional control characters go, as do piles of combining marks; white space collapses.
+
+    Args:
+        text: any string.
+        limit: the most characters to keep; a cut ends in an ellipsis.
+        lines: keep single line breaks.
+    """
+    candidate = text[: limit * 8]
+    kept: list[str] = []
+    marks = 0
+    for character in _STRAY_JOINER.sub("", candidate):
+        category = unicodedata.category(character)
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if marks > MARKS_ON_ONE_LETTER:
+            continue
+        if character in "\u200c\u200d" or category not in ("Cc", "Cf", "Cs", "Co", "Cn"):
+            kept.append(character)
+        elif character in "\t\n\r\v\f\x85":
+            kept.append("\n" if lines and character == "\n" else " ")
+    shown = "".join(kept)
+    shown = "\n".join(_SPACES.sub(" ", line).strip() for line in _split(shown)) if lines else _SPACES.sub(" ", shown)
+    shown = _BLANK_LINES.sub("\n", shown).strip()
+    if len(shown) <= limit and len(candidate) == len(text):
+        return shown
+    return shown[: limit - 1].rstrip() + "…"
+
+
+def _split(text: str) -> list[str]:
+    return text.replace("\u2028", "\n").replace("\u2029", "\n").split("\n")
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """Say how long ago it was: ``just now``, ``5 minutes ago``, ``yesterday``; a plain date beyond 30 days."""
+    seconds = (now - moment).total_seconds()
+    if -3600 < seconds < 45:
+        return "just now"
+    days = (timezone.localdate(now) - timezone.localdate(moment)).days
+    if seconds <= -3600 or days > 30:
+        return date_format(timezone.localtime(moment), "j M Y")
+    if seconds < 3600:
+        return _ago(max(1, round(seconds / 60)), "minute")
+    if seconds < 12 * 3600 or days == 0:
+        return _ago(round(seconds / 3600), "hour")
+    return "yesterday" if days == 1 else _ago(days, "day")
+
+
+def _ago(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'} ago"
+
+
+def exact(moment: datetime) -> str:
+    """The local date and time, spelled out."""
+    return date_format(timezone.localtime(moment), "j F Y, H:i T")
+
+
+def duration(milliseconds: float | None) -> str:
+    """``8.4 s``, ``2 min 5 s``, ``1 h 3 min``; a dash when not known."""
+    if milliseconds is None:
+        return NOTHING
+    if milliseconds < 50:
+        return "less than 0.1 s"
+    if milliseconds < 59_950:
+        return f"{milliseconds / 1000:.1f} s"
+    seconds = round(milliseconds / 1000)
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def grouped(number: int | None) -> str:
+    """``12,480``; a dash when not known."""
+    return NOTHING if number is None else f"{number:,}"

@@ -1,0 +1,31 @@
+// Says something to people who do not see it happen: politely, once.
+// Anywhere: document.dispatchEvent(new CustomEvent("corral:announce", {detail: "3 of 10 chosen"})).
+// A swapped element with data-announce="…" is read out when those words differ from the ones it replaced.
+(() => {
+  const announcer = document.getElementById("announcer");
+  const words = new Map();
+  let pending;
+
+  document.addEventListener("corral:announce", ({ detail }) => {
+    clearTimeout(pending);
+    pending = setTimeout(() => {
+      announcer.textContent = "";
+      requestAnimationFrame(() => { announcer.textContent = detail; });
+    }, 400);
+  });
+
+  const remember = (element) => {
+    if (element.id) words.set(element.id, element.dataset.announce);
+  };
+  document.querySelectorAll("[data-announce]").forEach(remember);
+
+  document.addEventListener("htmx:after:swap", () => {
+    for (const element of document.querySelectorAll("[data-announce]")) {
+      const before = words.get(element.id);
+      remember(element);
+      if (before !== element.dataset.announce) {
+        document.dispatchEvent(new CustomEvent("corral:announce", { detail: element.dataset.announce }));
+      }
+    }
+  });
+})();

@@ -1,0 +1,40 @@
+// Counts the ticked sources, names them in the panel, and holds the others back once the limit is reached.
+(() => {
+  const form = document.querySelector(".create");
+  const count = form?.querySelector("[data-count]");
+  const chosen = form?.querySelector("[data-chosen]");
+  if (!count) return;
+
+  const words = (ticked, limit) => {
+    if (ticked < limit) return " chosen";
+    return " chosen. That is the most a session can hold: untick one to choose another.";
+  };
+
+  const update = () => {
+    const picker = form.querySelector(".picker");
+    const boxes = [...picker.querySelectorAll('[name="index_ids"]')];
+    const ticked = boxes.filter((box) => box.checked);
+    const limit = Number(picker.dataset.limit);
+    const full = ticked.length >= limit;
+    const number = document.createElement("strong");
+    number.textContent = `${ticked.length} of ${limit}`;
+    count.replaceChildren(number, words(ticked.length, limit));
+    chosen.replaceChildren(...ticked.map((box) => {
+      const item = document.createElement("li");
+      const name = document.createElement("bdi");
+      name.textContent = box.closest(".card").querySelector(".card-name").textContent;
+      item.append(name);
+      return item;
+    }));
+    for (const box of boxes) if (!box.checked && box.disabled !== full) box.disabled = full;
+    return `${count.textContent.trim()}`;
+  };
+
+  form.addEventListener("change", (event) => {
+    if (event.target.name !== "index_ids") return;
+    document.dispatchEvent(new CustomEvent("corral:announce", { detail: update() }));
+  });
+  document.addEventListener("htmx:after:swap", update);
+  addEventListener("pageshow", update);
+  update();
+})();

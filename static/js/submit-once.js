@@ -1,0 +1,35 @@
+// A form with data-submit-once is sent once: its button says what it is doing (data-busy) and takes no second press.
+// Coming back to the page makes it usable again. Focus goes to what went wrong (data-focus) when the page opens.
+(() => {
+  const release = (form) => {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("[data-idle]")) {
+      button.lastChild.textContent = button.dataset.idle;
+      button.removeAttribute("aria-disabled");
+      delete button.dataset.idle;
+    }
+  };
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("[data-submit-once]")) return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    const button = event.submitter;
+    if (!button?.dataset.busy) return;
+    // Not the disabled property: that would drop the button's own name and value, and the focus.
+    button.dataset.idle = button.lastChild.textContent;
+    button.lastChild.textContent = button.dataset.busy;
+    button.setAttribute("aria-disabled", "true");
+    document.dispatchEvent(new CustomEvent("corral:announce", { detail: button.dataset.busy }));
+  });
+
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) document.querySelectorAll("[data-sent]").forEach(release);
+  });
+
+  document.querySelector("[data-focus]")?.focus();
+})();
