@@ -59,6 +59,8 @@ from dashboard.upstream.errors import (
     UpstreamFailed,
 )
 from dashboard.upstream.paging import Listing, Page
+from dashboard.upstream.sse import ServerEvent, SseDecoder
+from dashboard.upstream.stream import TurnStream
 
 __all__ = [
     "MAX_PROMPT_CHARACTERS",
@@ -90,8 +92,10 @@ __all__ = [
     "RateLimited",
     "RedirectRefused",
     "Refusal",
+    "ServerEvent",
     "SessionCreate",
     "SharedAccess",
+    "SseDecoder",
     "Stop",
     "Text",
     "TextDelta",
@@ -99,6 +103,7 @@ __all__ = [
     "ThinkingDelta",
     "ToolCall",
     "ToolResult",
+    "TurnStream",
     "UnknownEvent",
     "Unreachable",
     "UnreadableAnswer",

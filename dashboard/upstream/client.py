@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from dashboard.upstream.contract import (
     Attachment,
     ChatDetail,
+    ChatParams,
     ChatSummary,
     Index,
     PresignedUrl,
@@ -18,9 +20,11 @@ from dashboard.upstream.contract import (
     SessionCreate,
     Wire,
 )
+from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import NotFound, UnreadableAnswer
 from dashboard.upstream.paging import Listing, Page, read_all, read_page
-from dashboard.upstream.transport import Request, Transport
+from dashboard.upstream.stream import GAP_SECONDS, QUIET_SECONDS, TurnStream
+from dashboard.upstream.transport import Transport
 
 W = TypeVar("W", bound=Wire)
 ChatPage = Page[ChatSummary]
@@ -43,6 +47,8 @@ class LlamaCloud:
         read_budget: seconds for one read, with its retries and its body.
         create_budget: seconds for a creation or a deletion, which are never retried.
         max_bytes: longest answer accepted.
+        quiet_after: seconds without a byte of a turn's answer after which ``on_quiet`` is called.
+        stream_gap: seconds of silence after which a turn's answer counts as lost.
 
     Every method that takes ``project_id`` uses it instead of the client's own. Every method raises
     :class:`~dashboard.upstream.errors.UpstreamError` kinds and nothing else.
@@ -63,12 +69,16 @@ class LlamaCloud:
         read_budget: float = 5.0,
         create_budget: float = 10.0,
         max_bytes: int = MAX_BYTES,
+        quiet_after: float = QUIET_SECONDS,
+        stream_gap: float = GAP_SECONDS,
     ) -> None:
         self._http = Transport(base_url, api_key, proxy=proxy, pool_size=pool_size, max_bytes=max_bytes)
-        self._project_id = project_id
+        self.project_id = project_id
         self._organization_id = organization_id
         self._read_budget = read_budget
         self._create_budget = create_budget
+        self._quiet_after = quiet_after
+        self._stream_gap = stream_gap
 
     def __repr__(self) -> str:
         return "<LlamaCloud>"
@@ -155,6 +165,28 @@ class LlamaCloud:
             self._of_chat("DELETE", "/api/v1/chat/{session_id}", session_id, project_id), self._create_budget
         )
 
+    def stream(
+        self,
+        session_id: str,
+        params: ChatParams,
+        *,
+        project_id: str | None = None,
+        on_quiet: Callable[[], None] | None = None,
+    ) -> TurnStream:
+        """Ask a question: one POST, never repeated. See :class:`TurnStream` for how to read and how to leave.
+
+        Args:
+            session_id: the session asked.
+            params: a bound session's exact set of sources, the prompt, whether all sources must answer.
+            project_id: instead of the client's own.
+            on_quiet: called once, from another thread, when no byte of the answer came for ``quiet_after`` seconds.
+        """
+        asked = self._of_chat("POST", "/api/v1/chat/{session_id}/messages/stream", session_id, project_id)
+        request = replace(asked, body=params.model_dump(), accept="text/event-stream, application/json")
+        return TurnStream(
+            self._http, request, on_quiet=on_quiet, quiet_after=self._quiet_after, read_gap=self._stream_gap
+        )
+
     def attachments(self, source_id: str, *, project_id: str | None = None) -> Listing[Attachment]:
         """A file's attachments; a :class:`NotFound` may also mean a deployment without this call (contract.md §8)."""
         query = self._tenant(project_id) | {"source_id": source_id}
@@ -169,7 +201,7 @@ class LlamaCloud:
         return {"organization_id": self._organization_id}
 
     def _tenant(self, project_id: str | None) -> dict[str, str | int | None]:
-        return self._organization() | {"project_id": project_id or self._project_id}
+        return self._organization() | {"project_id": project_id or self.project_id}
 
     def _of_chat(self, method: str, template: str, session_id: str, project_id: str | None) -> Request:
         return Request(method, template, {"session_id": _step(session_id)}, self._tenant(project_id))

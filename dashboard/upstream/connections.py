@@ -68,11 +68,12 @@ class Call:
     @contextlib.contextmanager
     def on_this_thread(self) -> Iterator[None]:
         """Connections used by this thread belong to this call meanwhile."""
+        before = _call()
         _here.call = self
         try:
             yield
         finally:
-            _here.call = None
+            _here.call = before
 
     def left(self, at_most: float) -> float:
         """Seconds left, at most ``at_most`` and never quite zero (zero means "do not wait" to a socket)."""

@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    PlainValidator,
     PrivateAttr,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -41,19 +42,20 @@ def _none_if_odd(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 
 def _read_time(value: Any) -> datetime | None:
     """Read an ISO timestamp; naive ones are UTC (contract.md §1), odd ones unknown."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
+    try:
+        when = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(when, datetime):
             return None
-    if not isinstance(value, datetime):
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (ValueError, OverflowError):
+        # OverflowError: year 1 or 9999 with an offset has no UTC.
         return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 _Odd = WrapValidator(_none_if_odd)
 MaybeText = Annotated[str | None, _Odd]
-MaybeCount = Annotated[int | None, Field(ge=0), _Odd]
+# At most what a database's 64-bit integer holds.
+MaybeCount = Annotated[int | None, Field(ge=0, le=2**63 - 1), _Odd]
 MaybeFlag = Annotated[bool | None, _Odd]
 When = Annotated[datetime | None, BeforeValidator(_read_time)]
 Texts = Annotated[tuple[str, ...] | None, _Odd]
@@ -115,11 +117,16 @@ class Index(Wire):
         return status if isinstance(status, str) else None
 
 
+def _read_turns(value: Any) -> int:
+    """Upstream's own default is 1 (contract.md §6)."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else 1
+
+
 class JobMetadata(Wire):
     """The most recent run of a session (contract.md §6); every field is optional upstream."""
 
-    turns: Annotated[int, BeforeValidator(lambda value: value if isinstance(value, int) and value >= 0 else 1)] = 1
-    duration_ms: Annotated[float | None, Field(ge=0), _Odd] = 0.0
+    turns: Annotated[int, BeforeValidator(_read_turns)] = 1
+    duration_ms: Annotated[float | None, Field(ge=0, allow_inf_nan=False), _Odd] = 0.0
     is_error: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
     error: MaybeText = None
     total_input_tokens: MaybeCount = None
@@ -170,8 +177,8 @@ class Usage(Wire):
 
     total_input_tokens: MaybeCount = None
     total_output_tokens: MaybeCount = None
-    turns: Annotated[int | None, _Odd] = 1
-    duration_ms: Annotated[float | None, _Odd] = 0.0
+    turns: MaybeCount = 1
+    duration_ms: Annotated[float | None, Field(ge=0, allow_inf_nan=False), _Odd] = 0.0
 
 
 class TextDelta(Wire):
@@ -259,9 +266,12 @@ def read_event(raw: Mapping[str, Any]) -> Event:
         raw: the decoded JSON object; ``type`` is the discriminator (contract.md §7).
 
     Returns:
-        the matching event, or :class:`UnknownEvent` holding the JSON when type or fields are not understood.
+        the matching event, or :class:`UnknownEvent` holding the JSON when type or fields are not understood. An end
+        without its type is still an end: ``type`` may be missing (contract.md §14.2) and no other event has
+        ``is_error``.
     """
-    kind = raw.get("type")
+    raw = dict(raw)
+    kind = raw.get("type", "stop" if "is_error" in raw else None)
     known = EVENT_TYPES.get(kind) if isinstance(kind, str) else None
     if known is not None:
         try:
@@ -269,19 +279,27 @@ def read_event(raw: Mapping[str, Any]) -> Event:
         except ValidationError:
             pass
     unknown = UnknownEvent(type=kind if isinstance(kind, str) else "")
-    unknown._raw = dict(raw)
+    unknown._raw = raw
     return unknown
 
 
-def _read_events(value: Any) -> tuple[Event, ...]:
-    rows = value if isinstance(value, list | tuple) else ()
-    return tuple(row if isinstance(row, Wire) else read_event(row) for row in rows if isinstance(row, Mapping | Wire))
+def _read_history(value: Any) -> tuple[Event, ...]:
+    """Every row of the history; one that is no object is kept as an unknown event.
+
+    Raises:
+        ValueError: not a list, so that nothing is known about what was asked and answered.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise ValueError("the history is not a list")
+    return tuple(read_event(row if isinstance(row, Mapping) else {"value": row}) for row in value)
 
 
 class ChatDetail(ChatSummary):
     """A summary with the session's whole event history, oldest first (contract.md §6)."""
 
-    events: Annotated[tuple[Any, ...], BeforeValidator(_read_events)] = ()
+    events: Annotated[tuple[Event, ...], PlainValidator(_read_history)]
 
 
 class SessionCreate(BaseModel):

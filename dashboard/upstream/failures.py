@@ -154,15 +154,15 @@ def _own_words(headers: Mapping[str, str], body: bytes) -> str:
         # A page from a proxy says nothing to support that its status does not, and may name hosts.
         is_page = text.startswith("<") or "html" in headers.get("content-type", "").lower()
         return "a web page instead of data" if is_page and text else text
-    return _told(answer)
+    return told(answer)
 
 
-def _told(answer: Any) -> str:
+def told(answer: Any) -> str:
     """``detail`` of any shape (contract.md §2), or what other services use for it."""
     if isinstance(answer, Mapping):
         for name in ("detail", "message", "error", "title"):
             if answer.get(name) not in (None, "", [], {}):
-                return _told(answer[name]) if name == "detail" else _as_text(answer[name])
+                return told(answer[name]) if name == "detail" else _as_text(answer[name])
     if isinstance(answer, list):
         return "; ".join(_one_problem(row) for row in answer[:10])
     return _as_text(answer)

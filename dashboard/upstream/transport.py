@@ -12,17 +12,14 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.auth import AuthBase
 
-from dashboard.upstream.connections import Adapter, Call
+from dashboard.upstream.connections import Call
+from dashboard.upstream.endpoint import Answer, Request, new_session, normalised, origin
 from dashboard.upstream.errors import (
     AnswerLost,
     RateLimited,
@@ -32,7 +29,7 @@ from dashboard.upstream.errors import (
     UpstreamError,
     UpstreamFailed,
 )
-from dashboard.upstream.failures import describe, error_for, retry_after
+from dashboard.upstream.failures import clean, describe, error_for, retry_after
 from dashboard.upstream.jsontext import read_json
 
 log = logging.getLogger("dashboard.upstream")
@@ -44,54 +41,6 @@ ERROR_BODY_BYTES = 64 * 1024
 """As much of an error answer as is read: it only yields a line of text."""
 _CHUNK = 64 * 1024
 _TRANSPORT_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to ask for.
-
-    Args:
-        method: ``GET``, ``POST`` or ``DELETE``.
-        template: the path with its variables in braces, which is what the log shows.
-        values: the variables, already percent-encoded.
-        query: parameters; a ``None`` is left out.
-        body: the JSON body, or ``None`` for none.
-        accept: the media types asked for.
-    """
-
-    method: str
-    template: str
-    values: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str | int | None] = field(default_factory=dict)
-    body: Any = None
-    accept: str = "application/json"
-
-    @property
-    def is_read(self) -> bool:
-        """Whether the request may be repeated."""
-        return self.method == "GET"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A success: its status and its body, whole."""
-
-    status: int
-    body: bytes
-
-
-class _Bearer(AuthBase):
-    """Adds the key at the last moment and never shows it."""
-
-    def __init__(self, key: str) -> None:
-        self._header = f"Bearer {key}"
-
-    def __call__(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-        prepared.headers["Authorization"] = self._header
-        return prepared
-
-    def __repr__(self) -> str:
-        return "<API key>"
 
 
 class Transport:
@@ -109,14 +58,15 @@ class Transport:
     """
 
     def __init__(self, base_url: str, api_key: str, *, proxy: str | None, pool_size: int, max_bytes: int) -> None:
-        self._base = _normalised(base_url)
+        self._base = normalised(base_url)
         key = api_key.strip()
         if not re.fullmatch(r"[\x21-\x7e]+", key):
             raise ValueError("The API key is empty or holds characters that a key cannot have.")
         self.max_bytes = max_bytes
+        self._key = key
         self._secrets = (key, urlsplit(self._base).netloc)
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
-        self._session = _session(key, pool_size)
+        self._session = new_session(key, pool_size)
         self._quiet_until = 0.0
         self._quiet_lock = threading.Lock()
 
@@ -126,6 +76,14 @@ class Transport:
     def close(self) -> None:
         """Close the pooled connections; calls made later open new ones."""
         self._session.close()
+
+    def clean(self, text: str) -> str:
+        """Text of upstream's, fit to be shown: no key, no address, one line."""
+        return clean(text, secrets=self._secrets)
+
+    def without_key(self, text: str) -> str:
+        """Upstream may echo the key anywhere; it never gets further than here."""
+        return text.replace(self._key, "[removed]")
 
     def read(self, request: Request, budget: float) -> Any:
         """The JSON of a GET, tried up to three times within the budget.
@@ -139,7 +97,8 @@ class Transport:
         """
         ends = time.monotonic() + budget
         self._refuse_while_quiet()
-        for attempt in range(1, READ_ATTEMPTS + 1):
+        attempt = 1
+        while True:
             try:
                 return self._json(self.once(request, max(0.01, ends - time.monotonic())))
             except UpstreamError as failure:
@@ -147,7 +106,7 @@ class Transport:
                 if pause is None or time.monotonic() + pause >= ends:
                     raise
             time.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+            attempt += 1
 
     def write(self, request: Request, budget: float) -> Any:
         """The JSON of a call that is made once and never repeated; ``None`` for 204.
@@ -163,11 +122,14 @@ class Transport:
         started = time.monotonic()
         status = 0
         try:
-            with Call(budget, safe=request.is_read) as call, call.on_this_thread():
-                with self.opened(request, call, read_gap=budget) as response:
-                    status = response.status_code
-                    self._require_json_type(response)
-                    return Answer(status, self._body(response, call, self.max_bytes))
+            with (
+                Call(budget, safe=request.is_read) as call,
+                call.on_this_thread(),
+                self.opened(request, call, read_gap=budget) as response,
+            ):
+                status = response.status_code
+                self._require_json_type(response)
+                return Answer(status, self._body(response, call, self.max_bytes))
         except UpstreamError as failure:
             status = failure.upstream_status or 0
             raise
@@ -213,7 +175,7 @@ class Transport:
                     outcome="refused" if status in (307, 308) else "unknown",
                     upstream_status=status,
                 )
-            if _origin(target) != _origin(self._base):
+            if origin(target) != origin(self._base):
                 raise RedirectRefused(f"LlamaCloud answered {status} to another origin", upstream_status=status)
             url, query = target, {}
         raise RedirectRefused("LlamaCloud redirected too often", upstream_status=status)
@@ -274,7 +236,7 @@ class Transport:
 
     def _json(self, answer: Answer) -> Any:
         try:
-            return read_json(answer.body)
+            return read_json(answer.body.replace(self._key.encode(), b"[removed]"))
         except ValueError:
             raise UnreadableAnswer(
                 f"LlamaCloud answered {answer.status} with {len(answer.body)} bytes that are not whole JSON",
@@ -288,7 +250,7 @@ class Transport:
         if attempt >= READ_ATTEMPTS or not (passing or (isinstance(failure, UnreadableAnswer) and failure.cut)):
             return None
         # Full jitter, so that many callers that failed together do not come back together.
-        jitter = random.uniform(0, 0.2 * 2**attempt)
+        jitter = random.uniform(0, 0.2 * 2**attempt)  # noqa: S311 - no secret
         return jitter if failure.retry_after is None else failure.retry_after + jitter / 4
 
     def _be_quiet(self, seconds: float | None) -> None:
@@ -332,50 +294,3 @@ def lost(call: Call, failure: Exception | None) -> UpstreamError:
 def log_call(request: Request, status: int, started: float) -> None:
     """One DEBUG line: method, path template, status (0 = none), milliseconds."""
     log.debug("%s %s -> %s in %d ms", request.method, request.template, status, (time.monotonic() - started) * 1000)
-
-
-def _session(key: str, pool_size: int) -> requests.Session:
-    session = requests.Session()
-    # Otherwise a .netrc entry replaces our bearer token and the environment chooses a proxy.
-    session.trust_env = False
-    session.auth = _Bearer(key)
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    session.headers.clear()
-    # gzip only: of what urllib3 may decode it is the one whose output it bounds in every version we accept.
-    session.headers.update({"User-Agent": f"Corral/{_version()}", "Accept-Encoding": "gzip"})
-    adapter = Adapter(pool_connections=4, pool_maxsize=pool_size, max_retries=0, pool_block=False)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-def _version() -> str:
-    try:
-        return version("corral")
-    except PackageNotFoundError:
-        return "source"
-
-
-def _normalised(base_url: str) -> str:
-    url = base_url.strip().rstrip("/")
-    if "://" not in url:
-        url = f"https://{url}"
-    parts = urlsplit(url)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
-        raise ValueError("The LlamaCloud address must be http(s)://host, without a user name, a query or a fragment.")
-    return url
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        return ("", None, None)
-    return (parts.scheme, parts.hostname, port)

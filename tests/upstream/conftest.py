@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.faulty import faulty
+
+__all__ = ["faulty"]
