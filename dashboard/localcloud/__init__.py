@@ -4,12 +4,11 @@ It is a process of its own with a SQLite file of its own, and knows nothing of t
 ``dashboard.upstream.contract``. It answers by quoting passages found with SQLite's full-text search; no language model
 is involved and every answer says so.
 
-Public: :func:`serve`. Importers: ``dashboard.management`` only (tests start :class:`dashboard.localcloud.app.Localcloud`
-in a thread).
+Public: :func:`serve`. Importers: ``dashboard.management`` only; tests start ``app.Localcloud`` in a thread.
 
 Files by noun: ``app`` (routes), ``http`` (requests, answers, refusals), ``paging``, ``store`` (SQLite), ``projects``,
-``indexes``, ``documents`` (reading files), ``passages`` (cutting text), ``search``, ``sessions``, ``turns``,
-``answers``, ``attachments``, ``pictures`` (page images), ``serve``.
+``indexes``, ``ingest``, ``documents`` (reading files), ``passages`` (cutting text), ``search``, ``sessions``, ``turns``
+(accepting and streaming), ``runs`` (answering), ``answers``, ``attachments``, ``pictures`` (page images), ``serve``.
 """
 
 from dashboard.localcloud.serve import serve

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from dashboard.localcloud.http import Refusal, Request, Response, to_json
+from dashboard.localcloud.attachments import CONTENT_PATH, Attachments
+from dashboard.localcloud.http import HttpError, Request, Response, to_json
 from dashboard.localcloud.indexes import Indexes
 from dashboard.localcloud.paging import Pager
 from dashboard.localcloud.projects import Projects
 from dashboard.localcloud.sessions import Sessions
 from dashboard.localcloud.store import Store
+from dashboard.localcloud.turns import Turns
 
 log = logging.getLogger(__name__)
 READY_WITHIN = 2.0
@@ -48,7 +50,14 @@ class Localcloud:
     """
 
     def __init__(
-        self, docs: Path, key: str, database: Path, *, token_delay: float = 0, sync_delay: float = 0, keep_alive: float = 10
+        self,
+        docs: Path,
+        key: str,
+        database: Path,
+        *,
+        token_delay: float = 0,
+        sync_delay: float = 0,
+        keep_alive: float = 10,
     ) -> None:
         if not docs.is_dir():
             raise NotADirectoryError(f"{docs} is not a folder")
@@ -56,7 +65,10 @@ class Localcloud:
         self.store = Store(database)
         pager = Pager(self.store.secret)
         self.indexes = Indexes(self.store, pager, docs, sync_delay)
-        self._routes = _routes(Projects(pager), self.indexes, Sessions(self.store, self.indexes, pager))
+        self.turns = Turns(self.store, self.indexes, token_delay=token_delay, keep_alive=keep_alive)
+        sessions, attachments = Sessions(self.store, self.indexes, pager), Attachments(self.store, pager)
+        self._routes = _routes(Projects(pager), self.indexes, sessions, self.turns, attachments)
+        self.turns.recover()
         self.indexes.discover(READY_WITHIN)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -64,7 +76,7 @@ class Localcloud:
         request = Request(environ)
         try:
             response = self._answer(request)
-        except Refusal as refusal:
+        except HttpError as refusal:
             response = Response(refusal.status, {"detail": refusal.detail}, refusal.headers)
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
@@ -73,29 +85,32 @@ class Localcloud:
 
     def close(self) -> None:
         """Stop background work and close the database."""
+        self.turns.close()
         self.indexes.close()
         self.store.close()
 
     def _answer(self, request: Request) -> Response:
         matches = [(route, match) for route in self._routes if (match := route.pattern.fullmatch(request.path))]
         if not matches:
-            raise Refusal(404, "Not Found")
+            raise HttpError(404, "Not Found")
         for route, match in matches:
             if route.method == request.method:
                 if route.keyed:
                     self._check_key(request)
                 return route.handler(request, **match.groupdict())
-        raise Refusal(405, "Method Not Allowed", {"Allow": ", ".join(sorted({route.method for route, _ in matches}))})
+        raise HttpError(405, "Method Not Allowed", {"Allow": ", ".join(sorted({route.method for route, _ in matches}))})
 
     def _check_key(self, request: Request) -> None:
         scheme, _, given = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
-            raise Refusal(401, "Not authenticated", {"WWW-Authenticate": "Bearer"})
+            raise HttpError(401, "Not authenticated", {"WWW-Authenticate": "Bearer"})
         if not hmac.compare_digest(given.strip().encode("latin-1"), self._key):
-            raise Refusal(401, "Invalid authentication token", {"WWW-Authenticate": "Bearer"})
+            raise HttpError(401, "Invalid authentication token", {"WWW-Authenticate": "Bearer"})
 
 
-def _routes(projects: Projects, indexes: Indexes, sessions: Sessions) -> list[Route]:
+def _routes(
+    projects: Projects, indexes: Indexes, sessions: Sessions, turns: Turns, attachments: Attachments
+) -> list[Route]:
     table: list[tuple[str, str, Callable[..., Response]]] = [
         ("GET", "/api/v1/projects", projects.list_v1),
         ("GET", "/api/v1/projects/{project_id}", projects.get),
@@ -110,12 +125,20 @@ def _routes(projects: Projects, indexes: Indexes, sessions: Sessions) -> list[Ro
         ("GET", "/api/v1/chat/{session_id}", sessions.retrieve),
         ("DELETE", "/api/v1/chat/{session_id}", sessions.delete),
         ("GET", "/api/v1/chat/{session_id}/summary", sessions.get_summary),
+        ("POST", "/api/v1/chat/{session_id}/messages/stream", turns.stream),
+        ("GET", "/api/v1/beta/attachments", attachments.list_all),
+        ("GET", "/api/v1/beta/attachments/{attachment_name:path}", attachments.get),
     ]
-    return [Route(method, _pattern(path), handler) for method, path, handler in table]
+    content = Route(
+        "GET", _pattern(f"{CONTENT_PATH}/{{source_id}}/{{attachment_name:path}}"), attachments.content, False
+    )
+    return [content, *(Route(method, _pattern(path), handler) for method, path, handler in table)]
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
+    """A path template; ``{name}`` is one segment, ``{name:path}`` may hold slashes (an encoded one arrives decoded)."""
+    segments = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
+    return re.compile(re.sub(r"\{(\w+):path\}", r"(?P<\1>.+)", segments), re.DOTALL)
 
 
 def _send(response: Response, start_response: StartResponse) -> Iterable[bytes]:

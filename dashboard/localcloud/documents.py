@@ -16,14 +16,17 @@ DESCRIPTION_FILE = "_description.txt"
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<title>.*?)[ \t#]*")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _BLOCKS = frozenset(
-    "address article aside blockquote br dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header"
-    " hr li main nav ol p pre section table td th tr ul".split()
+    re.findall(
+        r"\w+",
+        "address article aside blockquote br dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6"
+        " header hr li main nav ol p pre section table td th tr ul",
+    )
 )
 _SILENT = frozenset({"script", "style", "template", "title", "noscript"})
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
 
-class UnreadableDocument(Exception):
+class UnreadableDocumentError(Exception):
     """A file cannot be read as what its name says; the text is fit for people."""
 
 
@@ -55,14 +58,14 @@ def read_document(path: Path) -> Document:
     """Read one file.
 
     Raises:
-        UnreadableDocument: the file cannot be opened, is too large, or is damaged or encrypted.
+        UnreadableDocumentError: the file cannot be opened, is too large, or is damaged or encrypted.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise UnreadableDocument(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
+            raise UnreadableDocumentError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
         return _READERS[path.suffix.lower()](path)
     except OSError as problem:
-        raise UnreadableDocument(problem.strerror or type(problem).__name__) from problem
+        raise UnreadableDocumentError(problem.strerror or type(problem).__name__) from problem
 
 
 def describe(folder: Path) -> str | None:
@@ -74,7 +77,7 @@ def describe(folder: Path) -> str | None:
     for path in documents[:1]:
         try:
             sections = read_document(path).sections
-        except UnreadableDocument:
+        except UnreadableDocumentError:
             continue
         prose = [section.text for section in sections if section.text != section.heading]
         return " ".join(prose[0].split()) if prose else None
@@ -91,6 +94,11 @@ def _text(path: Path) -> str:
         except UnicodeDecodeError:
             text = raw.decode("cp1252", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+
+
+def _clean(text: str) -> str:
+    """Text that SQLite can store: no NUL, no lone surrogates (damaged fonts produce both)."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, str]]:
@@ -111,7 +119,8 @@ def _read_text(path: Path) -> Document:
 def _read_markdown(path: Path) -> Document:
     lines = _text(path).split("\n")
     sections: list[Section] = []
-    heading, block, fenced = "", [], False
+    heading, fenced = "", False
+    block: list[str] = []
 
     def flush(end: int) -> None:
         if block:
@@ -187,9 +196,9 @@ def _read_pdf(path: Path) -> Document:
     from pypdf import PdfReader
 
     try:
-        pages = tuple(page.extract_text().replace("\0", "") for page in PdfReader(path).pages)
+        pages = tuple(_clean(page.extract_text()) for page in PdfReader(path).pages)
     except Exception as problem:  # pypdf meets damaged files with whatever the damage provokes
-        raise UnreadableDocument(f"not a readable PDF ({type(problem).__name__})") from problem
+        raise UnreadableDocumentError(f"not a readable PDF ({type(problem).__name__})") from problem
     sections = [Section(block, page=n) for n, text in enumerate(pages, start=1) for _, block in _paragraphs(text)]
     return Document(tuple(sections), pages)
 

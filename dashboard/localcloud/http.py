@@ -20,7 +20,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASC
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}", re.ASCII)
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     """A request is refused; becomes the JSON error answer.
 
     Args:
@@ -36,19 +36,19 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
-def not_found(what: str) -> Refusal:
+def not_found(what: str) -> HttpError:
     """404 in the shape of contract.md §2."""
-    return Refusal(404, f"{what} not found")
+    return HttpError(404, f"{what} not found")
 
 
-def conflict(detail: str) -> Refusal:
+def conflict(detail: str) -> HttpError:
     """409 that the SDK does not retry: a retried stream call would post the prompt again (contract.md §1)."""
-    return Refusal(409, detail, {"x-should-retry": "false"})
+    return HttpError(409, detail, {"x-should-retry": "false"})
 
 
-def invalid(location: tuple[str | int, ...], message: str, kind: str, value: object) -> Refusal:
+def invalid(location: tuple[str | int, ...], message: str, kind: str, value: object) -> HttpError:
     """422 with one problem in the list shape of contract.md §2."""
-    return Refusal(422, [{"loc": list(location), "msg": message, "type": kind, "input": value}])
+    return HttpError(422, [{"loc": list(location), "msg": message, "type": kind, "input": value}])
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Request:
             return kind.model_validate(value, strict=True)
         except ValidationError as problem:
             problems = problem.errors(include_url=False)
-            raise Refusal(422, [dict(row, loc=["body", *row["loc"]]) for row in problems]) from None
+            raise HttpError(422, [dict(row, loc=["body", *row["loc"]]) for row in problems]) from None
 
     def _bytes(self) -> bytes:
         length = self.environ.get("CONTENT_LENGTH") or ""
@@ -142,7 +142,7 @@ class Request:
         # Read the excess of a slightly too large body too, so that the refusal reaches the sender.
         body: bytes = self.environ["wsgi.input"].read(min(wanted, 16 * MAX_BODY_BYTES))
         if len(body) > MAX_BODY_BYTES or wanted > 16 * MAX_BODY_BYTES:
-            raise Refusal(413, f"The body is larger than {MAX_BODY_BYTES} bytes", {"Connection": "close"})
+            raise HttpError(413, f"The body is larger than {MAX_BODY_BYTES} bytes", {"Connection": "close"})
         return body
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ log = logging.getLogger(__name__)
 def _id(prefix: str, folder: str) -> str:
     """Ids follow from the folder's name, so they survive a fresh database."""
     return f"{prefix}-{hashlib.sha256(folder.encode()).hexdigest()[:16]}"
+
+
+def canonical(given: str) -> str:
+    """An index's ``id`` from either of its two ids (contract.md §5); anything else stays as it is."""
+    return f"idx-{given[4:]}" if given.startswith("exc-") else given
 
 
 class Indexes:
@@ -50,8 +56,10 @@ class Indexes:
         folders = sorted(p.name for p in self._docs.iterdir() if p.is_dir() and p.name[0] not in "._")
         with self._store.write() as db:
             db.execute("UPDATE indexes SET syncing = 0")
-            marks = ",".join("?" * len(folders))
-            gone = db.execute(f"DELETE FROM indexes WHERE folder NOT IN ({marks}) RETURNING folder", folders).fetchall()
+            gone = db.execute(
+                "DELETE FROM indexes WHERE folder NOT IN (SELECT value FROM json_each(?)) RETURNING folder",
+                (json.dumps(folders),),
+            ).fetchall()
             new = "INSERT INTO indexes (id, folder, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
             db.executemany(new, [(_id("idx", name), name, utc_now() + "Z") for name in folders])
             rows = db.execute("SELECT id FROM indexes ORDER BY folder").fetchall()
@@ -64,12 +72,18 @@ class Indexes:
     def resolve(self, given: str) -> sqlite3.Row:
         """The row of an index, by ``id`` or ``export_config_id`` (contract.md §5); 404 when unknown."""
         with self._store.read() as db:
-            row: sqlite3.Row | None = db.execute(
-                "SELECT * FROM indexes WHERE id IN (?, 'idx-' || substr(?, 5))", (given, given)
-            ).fetchone()
-        if row is None or given[:4] not in ("idx-", "exc-"):
+            row: sqlite3.Row | None = db.execute("SELECT * FROM indexes WHERE id = ?", (canonical(given),)).fetchone()
+        if row is None:
             raise not_found("Index")
         return row
+
+    def searchable(self, given: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
+        """Sort requested indexes, each once, into those that can be searched and the ids of those that cannot."""
+        wanted = {canonical(one): one for one in given}
+        with self._store.read() as db:
+            rows = db.execute("SELECT * FROM indexes WHERE status = 'ready' ORDER BY folder").fetchall()
+        found = {row["id"]: self._shown(row) for row in rows if row["id"] in wanted}
+        return list(found.values()), [one for key, one in wanted.items() if key not in found]
 
     def list_all(self, request: Request) -> Response:
         """A cursor page by name; ``sync_in_progress`` stays null here, as upstream."""
@@ -139,6 +153,7 @@ class Indexes:
                 self._work(key, cancelled)
         except Exception:
             log.exception("sync of %s failed", key)
+            self._finish(key, "failed", {}, description=None, changed=False)
         finally:
             with self._guard:
                 with self._store.write() as db:
@@ -147,24 +162,25 @@ class Indexes:
 
     def _work(self, key: str, cancelled: threading.Event) -> None:
         folder = self._docs / self.resolve(key)["folder"]
-        outcome = ingest(self._store, key, folder, cancelled)
-        if outcome is None:
+        if not folder.is_dir():
+            self._finish(key, "failed", {folder.name: "the folder is gone"}, description=None, changed=False)
             return
-        failed = bool(outcome.problems) and not outcome.documents
+        outcome = ingest(self._store, key, folder, cancelled)
+        if outcome is not None:
+            # One damaged file among good ones is told in the metadata; without any readable one nothing was built.
+            status = "failed" if outcome.problems and not outcome.documents else "ready"
+            self._finish(key, status, outcome.problems, description=describe(folder), changed=outcome.changed)
+
+    def _finish(
+        self, key: str, status: str, problems: dict[str, str], *, description: str | None, changed: bool
+    ) -> None:
         now = utc_now() + "Z"
         with self._store.write() as db:
             db.execute(
-                "UPDATE indexes SET description = ?, status = ?, problems = ?, last_synced_at = ?,"
+                "UPDATE indexes SET description = coalesce(?, description), status = ?, problems = ?,"
+                " last_synced_at = ?, last_exported_at = CASE ? WHEN 'ready' THEN ? ELSE last_exported_at END,"
                 " updated_at = CASE WHEN ? THEN ? ELSE updated_at END WHERE id = ?",
-                (
-                    describe(folder),
-                    "failed" if failed else "ready",
-                    json.dumps(outcome.problems),
-                    now,
-                    outcome.changed,
-                    now,
-                    key,
-                ),
+                (description, status, json.dumps(problems), now, status, now, changed, now, key),
             )
 
     @staticmethod
@@ -185,7 +201,7 @@ class Indexes:
             "created_at": row["created_at"],
             "updated_at": row["updated_at"],
             "last_synced_at": row["last_synced_at"],
-            "last_exported_at": row["last_synced_at"] if row["status"] == "ready" else None,
+            "last_exported_at": row["last_exported_at"],
             "metadata": metadata,
             "sync_in_progress": None,
         }

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dashboard.localcloud.documents import Document, UnreadableDocument, list_documents, read_document
+from dashboard.localcloud.documents import Document, UnreadableDocumentError, list_documents, read_document
 from dashboard.localcloud.passages import cut
 from dashboard.localcloud.store import Store, utc_now
 
@@ -48,7 +48,7 @@ def ingest(store: Store, index_id: str, folder: Path, cancelled: threading.Event
                     _replace(db, index_id, name, stamp, with_text)
                 outcome.changed = True
             outcome.documents += 1
-        except (UnreadableDocument, OSError) as problem:
+        except (UnreadableDocumentError, OSError) as problem:
             outcome.problems[name] = str(problem)
             if old is not None:
                 known[name] = old

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dashboard.localcloud.http import Refusal, Request, invalid
+from dashboard.localcloud.http import HttpError, Request, invalid
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
@@ -49,7 +49,7 @@ class Pager:
             more is never empty.
 
         Raises:
-            Refusal: 422 on a page size below 1, 400 on a token this list did not give out.
+            HttpError: 422 on a page size below 1, 400 on a token this list did not give out.
         """
         size = request.integer("page_size")
         if size is not None and size < 1:
@@ -71,7 +71,7 @@ class Pager:
         except (UnicodeEncodeError, binascii.Error):
             raw = b""
         if not hmac.compare_digest(raw[:16], self._sign(raw[16:], of)):
-            raise Refusal(400, "Invalid page token")
+            raise HttpError(400, "Invalid page token")
         key: list[Any] = json.loads(raw[16:])
         return key
 

@@ -24,6 +24,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             self.cfg.set(name, value)
 
     def load(self) -> Localcloud:
+        # Runs in the worker, after the fork: a SQLite connection must not cross it.
         return Localcloud(**self._arguments)
 
 
@@ -58,6 +59,7 @@ def serve(
         "threads": THREADS,
         "graceful_timeout": 2,
         "proc_name": "localcloud",
+        "control_socket_disable": True,
     }
     arguments = {
         "docs": docs,

@@ -14,6 +14,11 @@ from dashboard.localcloud.projects import check_tenant
 from dashboard.localcloud.store import Store, utc_now
 from dashboard.upstream.contract import SessionCreate
 
+_NEWEST = "SELECT * FROM sessions ORDER BY last_updated_at DESC, session_id DESC LIMIT ?"
+_AFTER = (
+    "SELECT * FROM sessions WHERE (last_updated_at, session_id) < (?, ?)"
+    " ORDER BY last_updated_at DESC, session_id DESC LIMIT ?"
+)
 DEFAULT_SHARED_ACCESS = "read_only"
 
 
@@ -84,10 +89,8 @@ class Sessions:
         return Response(204, body=b"")
 
     def _fetch(self, after: list[Any] | None, size: int) -> list[tuple[list[Any], dict[str, Any]]]:
-        where = "WHERE (last_updated_at, session_id) < (?, ?) " if after else ""
-        order = "ORDER BY last_updated_at DESC, session_id DESC LIMIT ?"
         with self._store.read() as db:
-            rows = db.execute(f"SELECT * FROM sessions {where}{order}", [*(after or ()), size]).fetchall()
+            rows = db.execute(_AFTER if after else _NEWEST, [*(after or ()), size]).fetchall()
         return [([row["last_updated_at"], row["session_id"]], summary(row)) for row in rows]
 
 

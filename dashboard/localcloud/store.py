@@ -15,7 +15,8 @@ _SCHEMA = """
 CREATE TABLE secret (value BLOB NOT NULL);
 CREATE TABLE indexes (
     id TEXT PRIMARY KEY, folder TEXT NOT NULL, description TEXT, status TEXT, problems TEXT NOT NULL DEFAULT '{}',
-    syncing INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL, updated_at TEXT, last_synced_at TEXT
+    syncing INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL, updated_at TEXT, last_synced_at TEXT,
+    last_exported_at TEXT
 );
 CREATE TABLE documents (
     id TEXT PRIMARY KEY, index_id TEXT NOT NULL REFERENCES indexes ON DELETE CASCADE,

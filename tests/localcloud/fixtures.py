@@ -21,7 +21,7 @@ import requests
 from dashboard.localcloud.app import Localcloud
 
 API_KEY = "llx-localcloud-test-key"
-DOCUMENTS = {
+DOCUMENTS: dict[str, str | bytes] = {
     "Travel policy/_description.txt": "What employees may book and what is paid back.",
     "Travel policy/trains.md": (
         "# Trains\n\nFirst class trains may be booked for journeys above four hours.\n\n"
@@ -150,11 +150,11 @@ def start_localcloud(tmp_path: Path) -> Iterator[StartLocalcloud]:
         database = database or tmp_path / f"localcloud{number}.sqlite3"
         app = Localcloud(docs, API_KEY, database, **settings)
         received: list[Received] = []
-        server = make_server("127.0.0.1", 0, _Recorder(app, received), _Threaded, _Quiet)  # type: ignore[arg-type]
+        server = make_server("127.0.0.1", 0, _Recorder(app, received), _Threaded, _Quiet)
         # The default poll of half a second would be paid at every shutdown.
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
-        running.append((server, thread, app))  # type: ignore[arg-type]
+        running.append((server, thread, app))
         return RunningLocalcloud(f"http://127.0.0.1:{server.server_port}", API_KEY, docs, database, app, received)
 
     yield start
