@@ -1,0 +1,77 @@
+"""The words sessions are asked for with, used alike by pages, admin, commands and tests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import models
+from django.db.models import Q
+
+from dashboard.chats.states import LockState, RunState
+
+if TYPE_CHECKING:
+    from dashboard.chats.models import ChatSession  # noqa: F401  # named in the base class below
+
+_NOT_ASKED = Q(generated_title="", job_turns=None) & (Q(questions=None) | Q(questions=0))
+_ASKED = ~Q(generated_title="") | Q(job_turns__isnull=False) | Q(questions__gt=0)
+_LOCK_STATES = {
+    LockState.GONE: Q(gone_at__isnull=False),
+    LockState.UNBOUND: Q(gone_at=None, is_bound=False),
+    LockState.OPEN: Q(gone_at=None, is_bound=True) & _NOT_ASKED,
+    LockState.LOCKED: Q(gone_at=None, is_bound=True) & _ASKED,
+}
+_RUN_STATES = {
+    RunState.RUNNING: Q(is_running=True),
+    RunState.NEVER: Q(is_running=False, job_turns=None),
+    RunState.FAILED: Q(is_running=False, job_turns__isnull=False, job_is_error=True),
+    RunState.SUCCEEDED: Q(is_running=False, job_turns__isnull=False, job_is_error=False),
+}
+
+
+class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
+    """The words sessions are asked for with."""
+
+    def visible_to(self, actor: User | AnonymousUser) -> ChatSessionQuerySet:
+        """The door every page goes through: all sessions for anyone who is signed in, none for anyone else."""
+        return self.all() if actor.is_authenticated and actor.is_active else self.none()
+
+    def present(self) -> ChatSessionQuerySet:
+        """Those LlamaCloud still has."""
+        return self.filter(gone_at=None)
+
+    def in_lock_state(self, state: LockState) -> ChatSessionQuerySet:
+        """Those whose lock is in this state; the same rule as ``ChatSession.lock_state``."""
+        return self.filter(_LOCK_STATES[state])
+
+    def in_run_state(self, state: RunState) -> ChatSessionQuerySet:
+        """Those whose last run is in this state; the same rule as ``ChatSession.run_state``."""
+        return self.filter(_RUN_STATES[state])
+
+    def titled_like(self, words: str) -> ChatSessionQuerySet:
+        """Those whose shown title holds every one of these words."""
+        found = self
+        for word in words.split():
+            found = found.filter(Q(title__icontains=word) | Q(title="", generated_title__icontains=word))
+        return found
+
+    def over_source(self, index_id: str) -> ChatSessionQuerySet:
+        """Those bound to this index."""
+        return self.filter(sources__index_id=index_id)
+
+    def newest_first(self) -> ChatSessionQuerySet:
+        """By last activity, in the one order that pages of the list rely on."""
+        return self.order_by("-last_updated_at", "-id")
+
+    def older_than(self, at: datetime, pk: int) -> ChatSessionQuerySet:
+        """Those that follow this place in ``newest_first``."""
+        return self.filter(Q(last_updated_at__lt=at) | Q(last_updated_at=at, id__lt=pk))
+
+    def newer_than(self, at: datetime, pk: int) -> ChatSessionQuerySet:
+        """Those that precede this place in ``newest_first``."""
+        return self.filter(Q(last_updated_at__gt=at) | Q(last_updated_at=at, id__gt=pk))
+
+    def without_json(self) -> ChatSessionQuerySet:
+        """Without the verbatim JSON, which no list needs."""
+        return self.defer("raw", "job_export_config_ids")

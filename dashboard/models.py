@@ -1,0 +1,8 @@
+"""Django looks for an app's tables here; they live in the rooms."""
+
+from dashboard.audit.models import AuditEntry
+from dashboard.catalog.models import Index, Project
+from dashboard.chats.models import ChatSession, CreationAttempt, SessionSource
+from dashboard.jobs.models import Job
+
+__all__ = ["AuditEntry", "ChatSession", "CreationAttempt", "Index", "Job", "Project", "SessionSource"]

@@ -1,0 +1,93 @@
+"""Where a request comes from, and how a failure becomes a page."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
+
+from dashboard.audit.trail import Origin
+from dashboard.errors import DashboardError
+from dashboard.web.respond import error_answer
+
+log = logging.getLogger(__name__)
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
+
+
+class RequestContextMiddleware:
+    """Gives every request an id and a true origin, believing ``X-Forwarded-*`` only from ``TRUSTED_PROXIES``."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Set ``request_id`` and ``origin``; answer with ``X-Request-ID``."""
+        request.request_id = uuid.uuid4().hex  # type: ignore[attr-defined]  # see web.requests.Request
+        peer = request.META.get("REMOTE_ADDR", "")
+        if _is_trusted(peer):
+            peer = _client_behind(request.META.get("HTTP_X_FORWARDED_FOR", ""), peer)
+            if request.META.get("HTTP_X_FORWARDED_PROTO") == "https":
+                request.META["wsgi.url_scheme"] = request.environ["wsgi.url_scheme"] = "https"  # type: ignore[attr-defined]
+        else:
+            for name in FORWARDED:
+                request.META.pop(name, None)
+        request.META["REMOTE_ADDR"] = peer
+        request.origin = Origin(request.request_id, _address(peer))  # type: ignore[attr-defined]
+        response = self.get_response(request)
+        response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+        # The same address answers a page or a fragment, and never the same to two people.
+        patch_vary_headers(response, ["HX-Request", "Cookie"])
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def _is_trusted(peer: str) -> bool:
+    address = _address(peer)
+    if address is None:
+        return False
+    networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = settings.CORRAL.trusted_proxies
+    return any(ipaddress.ip_address(address) in network for network in networks)
+
+
+def _client_behind(forwarded: str, peer: str) -> str:
+    """The first address, from the right, that no trusted proxy could have written: the left ones are hearsay."""
+    for hop in reversed([hop.strip() for hop in forwarded.split(",") if hop.strip()]):
+        address = _address(hop)
+        if address is None:
+            return peer
+        peer = address
+        if not _is_trusted(address):
+            break
+    return peer
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+class ErrorMiddleware:
+    """Turns every :class:`DashboardError` into the page or fragment that tells it; the only place that does."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Nothing on the way in or out."""
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer for what a view let through; unexpected errors stay with Django."""
+        if not isinstance(error, DashboardError):
+            return None
+        log.warning("%s %s: %s", request.method, request.path, error.code)
+        return error_answer(request, error)

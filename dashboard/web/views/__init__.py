@@ -1,0 +1,1 @@
+"""Views, one file per noun; each reads like a table of contents."""

@@ -1,0 +1,144 @@
+"""Choosing sources and creating a session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.cache import cache
+from django.db.models import Max
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods
+
+from dashboard.catalog.models import Index, Project
+from dashboard.catalog.sync import refresh_catalog
+from dashboard.chats.create import OutcomeUnknown, StillCreating, abandon, create_session
+from dashboard.chats.models import ChatSession
+from dashboard.config import upstream_client
+from dashboard.errors import DashboardError
+from dashboard.upstream import MAX_SESSION_INDEXES, UpstreamError
+from dashboard.web.forms import BOUND, UNBOUND, NewSessionForm, new_token
+from dashboard.web.present import index_choices
+from dashboard.web.requests import Request
+from dashboard.web.respond import page_or_fragment
+
+FIRST_LOOK_BUDGET = 5.0
+"""Seconds the first visit to an empty catalog may wait for LlamaCloud."""
+LOOK_AGAIN_AFTER = 15
+"""Seconds before a catalog that stayed empty is asked for again by a visit."""
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: Request) -> HttpResponse:
+    """Show the form; take it."""
+    if request.method == "POST":
+        return _submit(request)
+    return _page(request, NewSessionForm(initial=_initial(request)))
+
+
+def _submit(request: Request) -> HttpResponse:
+    data = request.POST.copy()
+    if data.get("start_over"):
+        abandon(data.get("idempotency_token", ""), actor=request.user)
+        data["idempotency_token"] = new_token()
+    form = NewSessionForm(data)
+    if not form.is_valid():
+        return _page(request, form, status=422)
+    follows = _successor_of(request, data)
+    try:
+        session = create_session(
+            upstream_client(),
+            actor=request.user,
+            token=form.cleaned_data["idempotency_token"],
+            choice=form.choice(follows_id=follows.pk if follows else None),
+            origin=request.origin,
+        )
+    except DashboardError as error:
+        return _failed(request, data, error)
+    return redirect("session-detail", session.session_id)
+
+
+def _failed(request: Request, data: QueryDict, error: DashboardError) -> HttpResponse:
+    """Show the form again as it was. A new token goes with it, unless the old one may still bring the session."""
+    unsettled = isinstance(error, OutcomeUnknown | StillCreating)
+    if not unsettled:
+        data["idempotency_token"] = new_token()
+    form = NewSessionForm(data)
+    form.is_valid()
+    response = _page(request, form, status=error.status, failure=error, outcome_unknown=unsettled)
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _initial(request: Request) -> dict[str, Any]:
+    """What the form starts with: what the address says, else what the session to be succeeded has."""
+    initial = {
+        "idempotency_token": new_token(),
+        "project_id": request.GET.get("project_id", ""),
+        "find": request.GET.get("find", ""),
+        "index_ids": request.GET.getlist("index_ids"),
+        "binding": UNBOUND if request.GET.get("binding") == UNBOUND else BOUND,
+    }
+    before = _successor_of(request, request.GET)
+    if before and not initial["project_id"]:
+        initial["project_id"] = before.project_id
+    if before and "other" not in request.GET:
+        initial["index_ids"] = [source.index_id for source in before.sources.all()]
+        initial["binding"] = BOUND if before.is_bound else UNBOUND
+    return initial
+
+
+def _successor_of(request: Request, query: QueryDict) -> ChatSession | None:
+    return ChatSession.objects.visible_to(request.user).filter(session_id=query.get("from", "")).first()
+
+
+def _page(
+    request: Request,
+    form: NewSessionForm,
+    *,
+    status: int = 200,
+    failure: DashboardError | None = None,
+    outcome_unknown: bool = False,
+) -> HttpResponse:
+    problem = _first_look()
+    projects = list(Project.objects.offered().defer("raw"))
+    project_id = form["project_id"].value() or (projects[0].pk if projects else "")
+    chosen = form["index_ids"].value() or []
+    choices = index_choices(_shown(project_id, form["find"].value() or "", chosen), chosen)
+    context = {
+        "form": form,
+        "choices": choices,
+        "chosen_count": sum(choice.checked for choice in choices),
+        "needs_confirmation": [choice for choice in choices if choice.checked and choice.readiness.needs_confirmation],
+        "projects": projects,
+        "project_id": project_id,
+        "limit": MAX_SESSION_INDEXES,
+        "failure": failure,
+        "outcome_unknown": outcome_unknown,
+        "request_id": request.request_id,
+        "catalog_synced_at": Project.objects.aggregate(at=Max("synced_at"))["at"],
+        "catalog_problem": problem,
+        "successor_of": _successor_of(request, request.POST if request.method == "POST" else request.GET),
+    }
+    return page_or_fragment(request, "chats/new.html", "chats/_sources.html", context, status=status)
+
+
+def _shown(project_id: str, words: str, chosen: list[str]) -> list[Index]:
+    """The project's indexes with these words in name or description; ticked ones stay, whatever is searched for."""
+    indexes = Index.objects.present().filter(project_id=project_id).defer("raw").order_by("name", "id")
+    return list(indexes.found_by(words, or_in=chosen))
+
+
+def _first_look() -> str:
+    """With an empty catalog, fill it now: the page must not depend on a worker or on JavaScript (decision 2)."""
+    if Index.objects.present().exists() or not cache.add("empty-catalog", True, LOOK_AGAIN_AFTER):
+        return ""
+    try:
+        refreshed = refresh_catalog(upstream_client(), budget=FIRST_LOOK_BUDGET)
+    except UpstreamError as error:
+        cache.delete("empty-catalog")
+        return error.sentence
+    return refreshed.why
