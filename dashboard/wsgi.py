@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.core.wsgi import get_wsgi_application
 
-from dashboard.config import Config, ConfigError
+from dashboard.config import ConfigError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -18,43 +17,30 @@ if TYPE_CHECKING:
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
 
-class Front:
-    """What a reverse proxy in front says, believed only when the proxy is one of ours.
+class Prefixed:
+    """Serves under ``URL_PREFIX`` whether the proxy in front strips it from the path or leaves it there."""
 
-    - ``X-Forwarded-Proto`` from a trusted proxy decides whether the person came over HTTPS; from anybody else it is
-      dropped, or one header would switch off the redirect to https.
-    - A proxy may strip ``URL_PREFIX`` from the path or leave it: both reach the same page.
-    """
-
-    def __init__(self, application: WSGIApplication, config: Config) -> None:
+    def __init__(self, application: WSGIApplication, prefix: str) -> None:
         self.application = application
-        self.config = config
+        self.prefix = prefix
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        scheme = environ.pop("HTTP_X_FORWARDED_PROTO", "")
-        if scheme in {"http", "https"} and self._trusts(environ.get("REMOTE_ADDR", "")):
-            environ["wsgi.url_scheme"] = scheme
-        path, prefix = environ.get("PATH_INFO", ""), self.config.url_prefix
-        if prefix and (path == prefix or path.startswith(f"{prefix}/")):
-            environ["PATH_INFO"] = path[len(prefix) :] or "/"
+        path = environ.get("PATH_INFO", "")
+        if path == self.prefix or path.startswith(f"{self.prefix}/"):
+            environ["PATH_INFO"] = path[len(self.prefix) :] or "/"
         return self.application(environ, start_response)
 
-    def _trusts(self, peer: Any) -> bool:
-        try:
-            address = ip_address(peer)
-        except ValueError:  # a Unix socket has no address
-            return False
-        return any(address in network for network in self.config.trusted_proxies)
 
-
-def _application() -> Front:
+def _application() -> WSGIApplication:
     from django.conf import settings
 
     try:
-        return Front(get_wsgi_application(), settings.CORRAL)
+        django = get_wsgi_application()
     except ConfigError as problem:
         sys.exit(f"Corral cannot start:\n{problem}")
+    prefix = settings.CORRAL.url_prefix
+    return Prefixed(django, prefix) if prefix else django
 
 
 application = _application()

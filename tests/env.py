@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 API_KEY = "llx-Zk7TestKeyThatMustNeverBeSeenAnywhere0123456789"
 """Looks like a real key; crawling tests search pages, headers and logs for it."""
@@ -19,13 +23,20 @@ ENVIRONMENT = {
 def set_environment() -> None:
     """Make this process's environment the tests' one, whatever the developer's shell holds.
 
-    ``CORRAL_TEST_DATABASE_URL`` may name another database engine for the whole run.
+    ``DATABASE_URL`` alone is kept: it chooses the engine of the run, and tests make a database of their own there.
     """
     from dashboard.config import Config
 
     for field in Config.model_fields:
-        os.environ.pop(field.upper(), None)
-        os.environ.pop(f"{field.upper()}_FILE", None)
+        if field != "database_url":
+            os.environ.pop(field.upper(), None)
+            os.environ.pop(f"{field.upper()}_FILE", None)
     os.environ.update(ENVIRONMENT)
-    if chosen := os.environ.get("CORRAL_TEST_DATABASE_URL"):
-        os.environ["DATABASE_URL"] = chosen
+
+
+def scratch_folder() -> Path:
+    """Answer a folder for this run's databases; parallel workers share it, parallel runs do not."""
+    if "CORRAL_TEST_FOLDER" not in os.environ:
+        os.environ["CORRAL_TEST_FOLDER"] = made = tempfile.mkdtemp(prefix="corral-test-")
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(os.environ["CORRAL_TEST_FOLDER"])

@@ -1,0 +1,38 @@
+"""Whether the static files are collected and still match their sources."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+
+NOT_COLLECTED = "The static files are not collected. Run: python manage.py collectstatic --noinput"
+
+
+def are_current() -> bool:
+    """Say whether the collected files are there and no source is newer."""
+    manifest = Path(settings.STATIC_ROOT) / "staticfiles.json"
+    if not manifest.is_file():
+        return False
+    collected_at = manifest.stat().st_mtime
+    sources = (path for folder in settings.STATICFILES_DIRS for path in Path(folder).rglob("*") if path.is_file())
+    return all(path.stat().st_mtime <= collected_at for path in sources)
+
+
+def can_collect() -> bool:
+    """Say whether this process may write where the collected files belong."""
+    root = Path(settings.STATIC_ROOT)
+    return os.access(root if root.exists() else root.parent, os.W_OK)
+
+
+def collect_if_needed() -> bool:
+    """Collect the static files unless they are current; answer whether they can be served now."""
+    if are_current():
+        return True
+    if not can_collect():
+        # An image is built with its files collected; there, an older time stamp means nothing.
+        return (Path(settings.STATIC_ROOT) / "staticfiles.json").is_file()
+    call_command("collectstatic", interactive=False, verbosity=0)
+    return True
