@@ -75,7 +75,8 @@ class SseDecoder:
         The standard drops it. It is answered here because a server may close straight after its last line; whoever
         calls must check that the data is whole.
         """
-        self._take_line()
+        if self._line:
+            self._take_line()
         event = self._dispatch()
         return [] if event is None else [event]
 
