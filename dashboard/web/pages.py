@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlencode
 
 from django.http import QueryDict
 
@@ -59,10 +58,8 @@ def _place(text: str) -> tuple[datetime, int] | None:
 
 
 def _link(query: QueryDict, **place: ChatSession) -> str:
-    kept: list[tuple[str, object]] = [
-        (key, value) for key, value in query.items() if key not in ("before", "after", "seen") and value
-    ]
-    moved: list[tuple[str, object]] = [
-        (key, f"{row.last_updated_at.isoformat()}~{row.pk}") for key, row in place.items()
-    ]
-    return f"?{urlencode(kept + moved)}"
+    kept = QueryDict(mutable=True)
+    kept.update({key: value for key, value in query.items() if key not in ("before", "after", "seen") and value})
+    for key, row in place.items():
+        kept[key] = f"{row.last_updated_at.isoformat()}~{row.pk}"
+    return f"?{kept.urlencode()}"
