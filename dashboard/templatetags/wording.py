@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 NOTHING = "–"
-MARKS_ON_ONE_LETTER = 4
+MARKS_ON_ONE_LETTER = 3
 
 # Joiners shape words in Persian or Hindi; next to Latin letters they only hide things.
 _STRAY_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])")

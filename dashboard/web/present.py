@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from dashboard.catalog.models import Index, Readiness
 from dashboard.chats.models import ChatSession, LockState, RunState
 
 CHIPS_IN_A_ROW = 3
-UNLISTED = "A source no longer listed"
+UNNAMED = "Source without a name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def source_views(index_ids: Iterable[str], catalog: Mapping[str, Index]) -> list
 
 def _source_view(index_id: str, index: Index | None) -> SourceView:
     if index is None:
-        return SourceView(index_id, UNLISTED, None, "", None)
+        return SourceView(index_id, UNNAMED, None, "", None)
     readiness = index.readiness if index.gone_at is None else None
     return SourceView(index_id, index.name, readiness, index.description, index.documents_at)
 
@@ -98,3 +99,8 @@ def index_choices(indexes: Iterable[Index], chosen: Collection[str]) -> list[Ind
         )
         for index in indexes
     ]
+
+
+def fingerprint(*shown: object) -> str:
+    """Condense what a region shows, so that a page can ask "anything other than this?" and be spared the same again."""
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
