@@ -19,6 +19,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,12 +41,16 @@ PROJECT_ID = "182bd5e5-6e1a-4fe4-a799-aa6d9a6ab26e"
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it arrived; ``path`` is still percent-encoded, ``target`` is the request line's verbatim."""
+    """One request as it arrived.
+
+    ``path`` is still percent-encoded, ``target`` is the request line's verbatim, ``port`` tells connections apart.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str]
     body: bytes
+    port: int
 
     @property
     def path(self) -> str:
@@ -186,7 +191,15 @@ class FaultyServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    def use_tls(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from the next connection on; :attr:`url` keeps saying ``http``."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     def __enter__(self) -> FaultyServer:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -370,7 +383,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Received(self.command, self.path, headers, body)
+        request = Received(self.command, self.path, headers, body, self.client_address[1])
         answer = self.server.faulty.answer(request)
         if answer.work is not None:
             answer.work(request)

@@ -128,12 +128,13 @@ class _Reporting(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
+        self._report(self.sock)
+        call = _call()
         # A proxy's CONNECT is written while connecting; LlamaCloud has not seen a byte of ours then.
-        if not self._connecting:
-            self._report(self.sock)
-            call = _call()
-            if call is not None:
-                call.sent = True
+        if call is not None and not self._connecting:
+            if call.abandoned and not call.sent:
+                raise ConnectionAbortedError
+            call.sent = True
         super().send(data)
 
     def _report(self, sock: socket.socket | None) -> None:

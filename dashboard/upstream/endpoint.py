@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
 
 from dashboard.upstream.connections import Adapter
+
+_NO_ORIGIN = ("", "", 0)
 
 
 @dataclass(frozen=True)
@@ -86,25 +88,31 @@ def _version() -> str:
 
 
 def normalised(base_url: str) -> str:
-    url = base_url.strip().rstrip("/")
-    if "://" not in url:
-        url = f"https://{url}"
-    parts = urlsplit(url)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
+    """The address with a scheme and without a trailing slash (contract.md §1).
+
+    Raises:
+        ValueError: it is none; the message does not repeat it.
+    """
+    url = base_url.strip()
+    url = url if "://" in url else f"https://{url}"
+    if origin(url) == _NO_ORIGIN or "@" in url or urlsplit(url).query or urlsplit(url).fragment:
         raise ValueError("The LlamaCloud address must be http(s)://host, without a user name, a query or a fragment.")
-    return url
+    return url.rstrip("/")
 
 
-def origin(url: str) -> tuple[str, str | None, int | None]:
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port; one that equals no other when there is no such address."""
     try:
         parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return _NO_ORIGIN
+    return (parts.scheme, parts.hostname, port) if parts.hostname else _NO_ORIGIN
+
+
+def target_of(url: str, location: str) -> str:
+    """Where a redirect leads; ``""`` when that cannot be read."""
+    try:
+        return urljoin(url, location)
     except ValueError:
-        return ("", None, None)
-    return (parts.scheme, parts.hostname, port)
+        return ""

@@ -23,8 +23,6 @@ Drawn as a tree; in brackets what is known of the work asked for::
 again blindly after the former.
 """
 
-# ruff: noqa: N818 - each is named for what happened, which is how it reads where it is caught.
-
 from __future__ import annotations
 
 from typing import Literal

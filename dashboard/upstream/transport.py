@@ -13,13 +13,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from dashboard.upstream.connections import Call
-from dashboard.upstream.endpoint import Answer, Request, new_session, normalised, origin
+from dashboard.upstream.endpoint import Answer, Request, new_session, normalised, origin, target_of
 from dashboard.upstream.errors import (
     AnswerLost,
     RateLimited,
@@ -167,7 +167,7 @@ class Transport:
             response = self._send_once(request, url, query, call, read_gap)
             if not response.is_redirect:
                 return response
-            status, target = response.status_code, urljoin(url, response.headers["location"])
+            status, target = response.status_code, target_of(url, response.headers["location"])
             response.close()
             if not request.is_read:
                 raise RedirectRefused(
@@ -189,10 +189,12 @@ class Transport:
                     request.method, url, params=dict(query), json=request.body, headers={"Accept": request.accept}
                 )
             )
-            return self._session.send(
+            # Straight to the adapter: even told not to follow, the session would read a redirect's body to its end
+            # and prepare the next request.
+            return self._session.get_adapter(url).send(
                 prepared,
                 stream=True,
-                allow_redirects=False,
+                verify=True,
                 proxies=dict(self._proxies),
                 timeout=(call.left(CONNECT_SECONDS), call.left(read_gap)),
             )

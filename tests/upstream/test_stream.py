@@ -1,0 +1,318 @@
+"""A turn as it happens: events, ends, silence and the way out."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dashboard.upstream import (
+    AnswerLost,
+    ChatParams,
+    Conflict,
+    Event,
+    NotFound,
+    RedirectRefused,
+    Stop,
+    Text,
+    TextDelta,
+    TurnStream,
+    UnknownEvent,
+    Unreachable,
+    UnreadableAnswer,
+    UpstreamError,
+    UserInput,
+    stream,
+)
+from tests.faulty import KEY, Answer, FaultyServer, event_stream, failing, held, page, redirect, reset
+
+PATH = "/api/v1/chat/ses-1/messages/stream"
+ASKED = ChatParams(index_ids=["idx-1"], prompt="Why?")
+
+
+def frame(kind: str, **fields: Any) -> bytes:
+    name = "delta" if kind.endswith("_delta") else "message"
+    return f"event: {name}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+
+QUESTION = frame("user_input", content="Why?")
+DELTA = frame("text_delta", content="Beca")
+ANSWER = frame("text", content="Because.")
+STOP = frame("stop", is_error=False, error=None, usage={"turns": 1})
+
+
+def ask(faulty: FaultyServer, *answers: Answer, **options: Any) -> TurnStream:
+    faulty.script("POST", PATH, answers)
+    return faulty.client(**options).stream("ses-1", ASKED)
+
+
+def read(turn: TurnStream) -> tuple[list[Event], UpstreamError | None]:
+    """The events that arrived, and the error that ended them, if one did."""
+    events: list[Event] = []
+    with turn:
+        try:
+            events.extend(turn)  # keeps what arrived before an error
+        except UpstreamError as error:
+            return events, error
+    return events, None
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [event.type for event in events]
+
+
+def test_a_turn_is_read_event_by_event_to_its_stop(faulty: FaultyServer) -> None:
+    turn = ask(faulty, event_stream(b": ping\n\n", QUESTION, DELTA, ANSWER, STOP))
+    events, error = read(turn)
+    assert [type(event) for event in events] == [UserInput, TextDelta, Text, Stop]
+    assert (error, turn.complete) == (None, True)
+
+
+def test_the_question_carries_exactly_the_documented_body(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [event_stream(STOP)])
+    params = ChatParams(index_ids=["b", "a"], prompt="Why?", require_all_indexes=True)
+    read(faulty.client().stream("ses-1", params, project_id="pro-1"))
+    (request,) = faulty.requests
+    assert request.json() == {"index_ids": ["b", "a"], "prompt": "Why?", "require_all_indexes": True}
+    assert request.query == {"project_id": ["pro-1"]}
+    assert request.headers["accept"] == "text/event-stream, application/json"
+
+
+def test_nothing_is_sent_before_the_with_block(faulty: FaultyServer) -> None:
+    turn = faulty.client().stream("ses-1", ASKED)
+    with pytest.raises(RuntimeError):
+        next(iter(turn))
+    assert faulty.requests == []
+    with pytest.raises(NotFound):
+        faulty.client().stream("..", ASKED)
+
+
+def test_events_arrive_while_the_turn_runs(faulty: FaultyServer) -> None:
+    with ask(faulty, event_stream(QUESTION, (0.5, STOP))) as turn:
+        events, started = iter(turn), time.monotonic()
+        assert isinstance(next(events), UserInput)
+        assert time.monotonic() - started < 0.4
+        assert isinstance(next(events), Stop)
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_nothing_after_the_stop_counts(faulty: FaultyServer, close: bool) -> None:
+    tail = [ANSWER, b"data: [DONE]\n\n"] if close else [(20.0, ANSWER)]
+    turn, started = ask(faulty, event_stream(STOP, *tail)), time.monotonic()
+    assert kinds(read(turn)[0]) == ["stop"]
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream; charset=utf-8", "application/json", "text/plain", None])
+def test_the_declared_type_does_not_matter_if_it_is_a_stream(faulty: FaultyServer, kind: str | None) -> None:
+    assert kinds(read(ask(faulty, event_stream(ANSWER, STOP, content_type=kind)))[0]) == ["text", "stop"]
+
+
+def test_done_markers_ids_and_retry_lines_are_tolerated(faulty: FaultyServer) -> None:
+    noise = b"\xef\xbb\xbfretry: 10\nid: 1\n\n: hm\n\ndata: [DONE]\n\n"
+    assert kinds(read(ask(faulty, event_stream(noise, STOP)))[0]) == ["stop"]
+
+
+def test_a_body_without_chunks_is_read_as_it_comes(faulty: FaultyServer) -> None:
+    assert kinds(read(ask(faulty, Answer(body=DELTA + STOP, declared=-1)))[0]) == ["text_delta", "stop"]
+
+
+def test_a_stop_without_its_blank_line_is_a_stop(faulty: FaultyServer) -> None:
+    turn = ask(faulty, event_stream(ANSWER, STOP.rstrip()))
+    assert (kinds(read(turn)[0]), turn.complete) == (["text", "stop"], True)
+
+
+def test_an_end_without_stop_is_told(faulty: FaultyServer) -> None:
+    turn = ask(faulty, event_stream(QUESTION, DELTA, b'data: {"type": "text", "cont'))
+    events, error = read(turn)
+    assert kinds(events) == ["user_input", "text_delta"]
+    assert (type(error), turn.complete) == (AnswerLost, False)
+
+
+def test_a_cut_is_told_after_what_arrived(faulty: FaultyServer) -> None:
+    cut = Answer(body=QUESTION + DELTA * 40, cut="body", content_type="text/event-stream")
+    events, error = read(ask(faulty, cut))
+    assert type(error) is AnswerLost
+    assert error.outcome == "unknown"
+    assert set(kinds(events)) <= {"user_input", "text_delta"}
+
+
+def test_what_is_not_understood_is_kept(faulty: FaultyServer) -> None:
+    odd = b'data: not json\n\nevent: news\ndata: [1]\n\ndata: {"type": "citation", "page": 3}\n\n'
+    events, _ = read(ask(faulty, event_stream(odd, STOP)))
+    assert [event.raw for event in events[:3]] == [
+        {"event": "message", "data": "not json"},
+        {"event": "news", "data": [1]},
+        {"type": "citation", "page": 3},
+    ]
+    assert all(isinstance(event, UnknownEvent) for event in events[:3])
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ('{"detail": "Model overloaded"}', "Model overloaded"),
+        ('{"type": "error", "message": "Model overloaded"}', "Model overloaded"),
+        ("Model overloaded", "Model overloaded"),
+        ('"Model overloaded"', "Model overloaded"),
+        ("{}", "LlamaCloud reported an error without saying which."),
+        (f"bad key {KEY} at https://x.example/", "bad key [removed] at [address removed]"),
+    ],
+)
+@pytest.mark.parametrize("blank", ["\n\n", "\n"])
+def test_an_error_event_that_ends_the_stream_is_an_error_stop(
+    faulty: FaultyServer, data: str, words: str, blank: str
+) -> None:
+    turn = ask(faulty, event_stream(DELTA, f"event: error\ndata: {data}{blank}".encode()))
+    events, error = read(turn)
+    if blank == "\n" and not data.startswith(("{", '"')):
+        # Without its blank line, text may be cut anywhere.
+        assert type(error) is AnswerLost
+        return
+    assert kinds(events) == ["text_delta", "error", "stop"]
+    last = events[-1]
+    assert isinstance(last, Stop)
+    assert (last.is_error, last.error, turn.complete) == (True, words, True)
+    assert not any(KEY in json.dumps(event.raw) for event in events)
+
+
+def test_an_error_event_followed_by_the_answer_is_only_an_event(faulty: FaultyServer) -> None:
+    events, _ = read(ask(faulty, event_stream(b"event: error\ndata: hiccup\n\n", ANSWER, STOP)))
+    last = events[-1]
+    assert kinds(events) == ["error", "text", "stop"]
+    assert isinstance(last, Stop)
+    assert last.is_error is False
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (failing(409, "Another turn is running."), Conflict),
+        (failing(404), NotFound),
+        (page(502), UpstreamError),
+        (page(200), UnreadableAnswer),
+        (redirect("/elsewhere", 307), RedirectRefused),
+        (reset(), AnswerLost),
+        (Answer(204, content_type=None), AnswerLost),
+        (Answer(body=b"  \n <html>", content_type="text/plain"), UnreadableAnswer),
+        (Answer(body={"detail": "odd"}), UnreadableAnswer),
+        (event_stream(b"\n", b"<html>"), UnreadableAnswer),
+    ],
+)
+def test_what_is_no_stream_is_an_error_and_the_question_is_sent_once(
+    faulty: FaultyServer, answer: Answer, kind: type[UpstreamError]
+) -> None:
+    turn = ask(faulty, answer)
+    with pytest.raises(kind), turn:
+        list(turn)
+    assert len(faulty.requests) == 1
+
+
+def test_a_refusal_carries_the_words_of_upstream(faulty: FaultyServer) -> None:
+    with pytest.raises(Conflict) as caught, ask(faulty, failing(409, "Another turn is running.")):
+        pass
+    assert caught.value.detail == "LlamaCloud answered 409: Another turn is running."
+
+
+@pytest.mark.parametrize(
+    "answer", [held(20, event_stream(STOP)), event_stream((20.0, STOP)), event_stream(DELTA, (20.0, STOP))]
+)
+def test_silence_beyond_the_gap_is_a_lost_answer(faulty: FaultyServer, answer: Answer) -> None:
+    turn, started = ask(faulty, answer, stream_gap=0.4), time.monotonic()
+    with pytest.raises(AnswerLost), turn:
+        list(turn)
+    assert time.monotonic() - started < 5
+
+
+def test_keep_alives_keep_a_slow_turn_alive(faulty: FaultyServer) -> None:
+    slow = event_stream(*[(0.2, b": ping\n\n")] * 5, STOP)
+    assert kinds(read(ask(faulty, slow, stream_gap=0.6))[0]) == ["stop"]
+
+
+@pytest.mark.parametrize("answer", [held(0.8, event_stream(STOP)), event_stream((0.8, STOP))], ids=["head", "body"])
+def test_whoever_waits_is_told_of_the_silence_once(faulty: FaultyServer, answer: Answer) -> None:
+    told: list[str] = []
+    faulty.script("POST", PATH, [answer])
+    client = faulty.client(quiet_after=0.2)
+    turn = client.stream("ses-1", ASKED, on_quiet=lambda: told.append(threading.current_thread().name))
+    assert kinds(read(turn)[0]) == ["stop"]
+    assert len(told) == 1
+    assert told[0] != threading.current_thread().name
+
+
+def test_a_turn_that_speaks_in_time_says_nothing_of_silence(faulty: FaultyServer) -> None:
+    told: list[int] = []
+    faulty.script("POST", PATH, [event_stream(b": ping\n\n", (0.6, STOP))])
+    read(faulty.client(quiet_after=0.3).stream("ses-1", ASKED, on_quiet=lambda: told.append(1)))
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    "answer", [held(20, event_stream(STOP)), event_stream(DELTA, (20.0, STOP))], ids=["head", "body"]
+)
+def test_anyone_can_leave_while_it_is_silent(faulty: FaultyServer, answer: Answer) -> None:
+    turn, started = ask(faulty, answer), time.monotonic()
+    leave = threading.Timer(0.3, turn.close)
+    leave.start()
+    with pytest.raises(AnswerLost), turn:
+        list(turn)
+    leave.join()
+    assert time.monotonic() - started < 3
+    assert not turn.complete
+
+
+def test_leaving_from_the_word_about_silence_works(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [held(20)])
+    turn: TurnStream = faulty.client(quiet_after=0.2).stream("ses-1", ASKED, on_quiet=lambda: turn.close())
+    with pytest.raises(AnswerLost), turn:
+        list(turn)
+
+
+def test_a_turn_closed_before_it_began_asks_nothing(faulty: FaultyServer) -> None:
+    turn = ask(faulty, event_stream(STOP))
+    turn.close()
+    with pytest.raises(Unreachable), turn:
+        list(turn)
+    assert faulty.requests == []
+
+
+def test_a_body_of_no_declared_length_that_we_left_is_not_taken_for_ended(faulty: FaultyServer) -> None:
+    with ask(faulty, Answer(body=DELTA, declared=-1)) as turn:
+        events = iter(turn)
+        next(events)
+        turn.close()
+        with pytest.raises(AnswerLost):
+            next(events)
+
+
+def test_a_turn_without_end_is_ended(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "STREAM_BYTES", 10 * len(DELTA))
+    events, error = read(ask(faulty, event_stream(*[DELTA] * 30, STOP)))
+    assert type(error) is UnreadableAnswer
+    assert len(events) <= 10
+
+
+def test_many_turns_run_beside_each_other_and_beside_reads(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [event_stream(DELTA, *[(0.05, DELTA)] * 10, STOP)], repeat=True)
+    client, started = faulty.client(pool_size=4, read_budget=20), time.monotonic()
+    with ThreadPoolExecutor(20) as threads:
+        turns = [threads.submit(read, client.stream("ses-1", ASKED)) for _ in range(20)]
+        assert client.projects().complete
+        assert [len(turn.result()[0]) for turn in turns] == [12] * 20
+    assert time.monotonic() - started < 8
+
+
+def test_a_turn_shows_nothing_when_printed(faulty: FaultyServer) -> None:
+    assert repr(faulty.client().stream("ses-1", ASKED)) == "<TurnStream>"
+
+
+@pytest.mark.parametrize("odd", [{"index_ids": []}, {"prompt": ""}, {"prompt": "x" * 1001}])
+def test_a_question_outside_the_contract_is_never_made(odd: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ChatParams.model_validate({"index_ids": ["idx-1"], "prompt": "Why?"} | odd)
+    assert ChatParams(index_ids=["idx-1"], prompt="🦙" * 1000)
