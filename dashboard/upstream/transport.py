@@ -184,10 +184,9 @@ class Transport:
         self, request: Request, url: str, query: Mapping[str, str | int], call: Call, read_gap: float
     ) -> requests.Response:
         try:
+            headers = {"Accept": request.accept, "Accept-Encoding": request.encoding}
             prepared = self._session.prepare_request(
-                requests.Request(
-                    request.method, url, params=dict(query), json=request.body, headers={"Accept": request.accept}
-                )
+                requests.Request(request.method, url, params=dict(query), json=request.body, headers=headers)
             )
             # Straight to the adapter: even told not to follow, the session would read a redirect's body to its end
             # and prepare the next request.
