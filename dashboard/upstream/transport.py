@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from dashboard.upstream.connections import Call
+from dashboard.upstream.connections import CONNECT_SECONDS, Call
 from dashboard.upstream.endpoint import Answer, Request, new_session, normalised, origin, target_of
 from dashboard.upstream.errors import (
     AnswerLost,
@@ -34,7 +34,6 @@ from dashboard.upstream.jsontext import read_json
 
 log = logging.getLogger("dashboard.upstream")
 
-CONNECT_SECONDS = 3.0
 READ_ATTEMPTS = 3
 REDIRECT_HOPS = 3
 ERROR_BODY_BYTES = 64 * 1024
