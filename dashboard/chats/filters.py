@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
@@ -64,9 +64,11 @@ class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
         """Those bound to this index."""
         return self.filter(sources__index_id=index_id)
 
-    def over_any_source(self, index_ids: Iterable[str]) -> ChatSessionQuerySet:
+    def over_any_source(self, index_ids: Iterable[str] | models.QuerySet[Any, Any]) -> ChatSessionQuerySet:
         """Those bound to at least one of these indexes, each once; a query for the ids stays a query."""
-        return self.filter(pk__in=self.model.objects.filter(sources__index_id__in=index_ids).order_by().values("pk"))
+        from dashboard.chats.models import SessionSource  # which needs this file first
+
+        return self.filter(pk__in=SessionSource.objects.filter(index_id__in=index_ids).order_by().values("session"))
 
     def in_projects(self, project_ids: Iterable[str]) -> ChatSessionQuerySet:
         """Those of these projects."""
