@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from pytest_django import Settings
 from dashboard import probe
 from dashboard.management import static_files
 from tests.env import API_KEY
-from tests.processes import Running, free_port, manage, running
+from tests.processes import ROOT, Running, free_port, manage, running
 
 
 @pytest.fixture
@@ -130,6 +132,7 @@ def test_what_people_search_for_is_not_logged(server: Running, port: int) -> Non
 
 
 def test_the_probe_tells_a_live_server_from_a_dead_one(server: Running, port: int) -> None:
+    assert subprocess.run([sys.executable, "-m", "dashboard.probe", str(port)], cwd=ROOT, check=False).returncode == 0
     assert probe.is_alive(port, "localhost")
     assert not probe.is_alive(port, "not-one-of-ours.example")
 

@@ -9,10 +9,11 @@ import sys
 from typing import Any
 
 import pytest
+from allauth.account.adapter import get_adapter
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from pytest_django import Settings
 
 from dashboard.config import Config
@@ -167,6 +168,9 @@ class TestAccounts:
     @pytest.mark.parametrize("path", ["signup", "password/reset", "email", "social", "confirm-email"])
     def test_there_is_no_other_way_in(self, path: str) -> None:
         assert Client().get(f"/accounts/{path}/").status_code == 404
+
+    def test_accounts_are_never_made_by_the_person_at_the_door(self, rf: RequestFactory) -> None:
+        assert not get_adapter().is_open_for_signup(rf.get("/"))
 
     @pytest.mark.django_db
     def test_the_admin_has_no_door_of_its_own(self) -> None:
