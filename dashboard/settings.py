@@ -216,8 +216,8 @@ LOGGING = {
         # Django's own handlers would print the same lines again, and mail them.
         "django": {"level": "INFO", "handlers": [], "propagate": True},
         "django.server": {"level": "INFO", "handlers": [], "propagate": True},
-        # At DEBUG these print addresses and headers of calls to LlamaCloud.
-        "urllib3": {"level": "WARNING"},
+        # These print addresses and headers of calls to LlamaCloud: the pool its host at WARNING, the rest at DEBUG.
+        "urllib3": {"level": "ERROR"},
         "requests": {"level": "WARNING"},
     },
 }
