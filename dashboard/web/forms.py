@@ -17,7 +17,8 @@ from dashboard.chats.models import LockState, RunState
 from dashboard.templatetags.wording import visible
 from dashboard.upstream import MAX_SESSION_INDEXES
 
-TOKEN = re.compile(r"[A-Za-z0-9_-]{8,100}")
+TOKEN = re.compile(r"\A[A-Za-z0-9_-]{8,100}\Z")  # anchored: Django searches
+DAMAGED = "This form was damaged on its way, and is mended now. Press Create session again."
 BOUND, UNBOUND = "bound", "unbound"
 
 
@@ -37,7 +38,7 @@ class NewSessionForm(forms.Form):
     """What to create a session over. Only ``index_ids`` (or ``binding=unbound``) and the token are required."""
 
     idempotency_token = forms.RegexField(
-        TOKEN, widget=forms.HiddenInput, error_messages={"invalid": "This form is damaged. Reload the page."}
+        TOKEN, widget=forms.HiddenInput, error_messages={"invalid": DAMAGED, "required": DAMAGED}
     )
     project_id = forms.CharField(required=False, max_length=255, widget=forms.HiddenInput)
     binding = forms.ChoiceField(required=False, choices=[(BOUND, "bound"), (UNBOUND, "unbound")])

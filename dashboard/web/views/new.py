@@ -50,6 +50,8 @@ def _submit(request: Request) -> HttpResponse:
         data["idempotency_token"] = new_token()
     form = NewSessionForm(data)
     if not form.is_valid():
+        if "idempotency_token" in form.errors:
+            data["idempotency_token"] = new_token()
         return _page(request, form, status=422)
     follows = _successor_of(request, data)
     try:
