@@ -29,8 +29,8 @@ class NotAllowed(DashboardError):
     sentence = "You may not do this. Ask the session's owner or an administrator."
 
     def __init__(self, decision: Decision) -> None:
-        super().__init__()
         self.sentence = decision.reason
+        super().__init__()
 
 
 class Owned(Protocol):

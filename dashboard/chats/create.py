@@ -94,7 +94,8 @@ def _know_what_was_there(client: upstream.LlamaCloud, attempt: CreationAttempt) 
     except upstream.UpstreamError:
         return  # The creation itself will say what is wrong, in better words.
     store_summaries(listing.items, project_id=project_id, now=asked_at)
-    CreationAttempt.objects.filter(pk=attempt.pk).update(started_at=timezone.now())
+    attempt.started_at = timezone.now()
+    attempt.save(update_fields=["started_at"])
 
 
 def abandon(token: str, *, actor: User) -> None:

@@ -158,12 +158,13 @@ def _without_project(at: dict[str, Any], error: upstream.Refusal) -> dict[str, A
     Raises:
         upstream.Refusal: the refusal says something about the key or the moment, or no project would be left.
     """
-    later_page = at["token"] is not None
-    stale_token = later_page and isinstance(error, upstream.BadRequest | upstream.Invalid)
+    after = {**at, **_FIRST_PAGE, "projects": at["projects"][1:]}
+    if at["token"] is not None and isinstance(error, upstream.BadRequest | upstream.Invalid):
+        return {**after, "whole": False}  # A token that LlamaCloud has forgotten: the next pass starts afresh.
     others = [project for project in at["all"] if project != at["projects"][0]]
-    if not stale_token and not (isinstance(error, _NOT_THIS_PROJECT) and others):
-        raise error
-    return {**at, **_FIRST_PAGE, "projects": at["projects"][1:], "all": others}
+    if isinstance(error, _NOT_THIS_PROJECT) and others:
+        return {**after, "all": others}
+    raise error
 
 
 def _next_page(at: dict[str, Any], page: upstream.ChatPage) -> dict[str, Any]:
