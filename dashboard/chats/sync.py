@@ -191,7 +191,7 @@ def _check_vanished(client: upstream.LlamaCloud, at: dict[str, Any], ends: float
     missed = ChatSession.objects.present().filter(project_id__in=[*at["all"], ""], synced_at__lt=began)
     batch = list(missed.filter(pk__gt=at["checked"]).order_by("pk")[:VANISHED_CHECKS])
     for session in batch:
-        with suppress(_ODD_SESSION):
+        with suppress(*_ODD_SESSION):
             refresh_one(client, session)
         at = {**at, "checked": session.pk}
         if time.monotonic() > ends:

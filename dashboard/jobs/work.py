@@ -21,6 +21,8 @@ from dashboard.jobs.run import Work
 State = CreationAttempt.State
 LOOK_FOR = timedelta(hours=24)
 """How long the session of an unanswered creation is looked for."""
+LOOKED_FOR_AT_ONCE = 5
+"""Attempts per step; a search takes 5 s at most."""
 
 ClientFactory = Callable[[], upstream.LlamaCloud]
 
@@ -50,8 +52,8 @@ def all_work(client: ClientFactory) -> list[Work]:
     def sessions(cursor: Any) -> Any:
         return refresh_all(client(), cursor)
 
-    def attempts(_cursor: Any) -> None:
-        reconcile_attempts(client())
+    def attempts(cursor: Any) -> int | None:
+        return reconcile_attempts(client(), after=cursor or 0)
 
     return [
         Work("catalog", timedelta(minutes=2), catalog),
@@ -61,11 +63,21 @@ def all_work(client: ClientFactory) -> list[Work]:
     ]
 
 
-def reconcile_attempts(client: upstream.LlamaCloud) -> None:
-    """Look again for the sessions of creations whose outcome is unknown, and settle claims of processes that died."""
+def reconcile_attempts(client: upstream.LlamaCloud, *, after: int = 0) -> int | None:
+    """Look again for the sessions of creations whose outcome is unknown, and settle claims of processes that died.
+
+    Args:
+        client: the connection to LlamaCloud.
+        after: the key of the attempt after which to go on.
+
+    Returns:
+        the key to go on after, so that those that are never found do not hold up the others; ``None`` at the end.
+    """
     now = timezone.now()
     for attempt in CreationAttempt.objects.filter(state=State.CLAIMED, started_at__lt=now - CLAIM_LASTS):
         settle_dead_claim(attempt)
-    lost = CreationAttempt.objects.filter(state=State.UNKNOWN, started_at__gt=now - LOOK_FOR)
-    for attempt in lost.order_by("started_at")[:5]:
+    lost = CreationAttempt.objects.filter(state=State.UNKNOWN, started_at__gt=now - LOOK_FOR, pk__gt=after)
+    batch = list(lost.order_by("pk")[:LOOKED_FOR_AT_ONCE])
+    for attempt in batch:
         reconcile(client, attempt, origin=Origin())
+    return batch[-1].pk if len(batch) == LOOKED_FOR_AT_ONCE else None

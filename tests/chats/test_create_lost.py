@@ -153,7 +153,12 @@ class TestFound:
     @pytest.mark.usefixtures("used_before")
     def test_it_is_found_on_a_later_page(self, faulty: FaultyServer, client: LlamaCloud, ada: User, lose: Lose) -> None:
         newer = [wire(f"ses-{n}-newer", last_updated_at=f"2099-01-01T00:{n % 60:02d}:00") for n in range(130)]
-        lose(lambda request: (faulty.create(request), fill(faulty, *newer)))
+
+        def create_among_others(request: Received) -> None:
+            faulty.create(request)
+            fill(faulty, *newer)
+
+        lose(create_among_others)
         assert submit(client, ada).session_id == "ses-1"
 
     @pytest.mark.usefixtures("used_before")

@@ -88,7 +88,7 @@ def test_a_run_is_noticed_followed_and_seen_to_its_end(
 def test_questions_are_counted_over_all_turns_whatever_else_the_history_holds(
     faulty: FaultyServer, client: LlamaCloud, session: ChatSession
 ) -> None:
-    odd = [{"type": "new_kind"}, {"type": "text_delta", "content": "x"}, {"is_error": False}]
+    odd: list[dict[str, Any]] = [{"type": "new_kind"}, {"type": "text_delta", "content": "x"}, {"is_error": False}]
     change(faulty, QUESTION, *odd, QUESTION, STOP, QUESTION, last_updated_at="2026-04-22T13:00:00")
     session = refresh_one(client, session)
     assert (session.questions, session.is_running) == (3, True)
