@@ -62,7 +62,7 @@ def _link(query: QueryDict, **place: ChatSession) -> str:
     kept = QueryDict(mutable=True)
     for key in query:
         if key not in ("before", "after", "seen") and query[key]:
-            kept[key] = query[key]
+            kept.setlist(key, query.getlist(key)[-1:])
     for key, row in place.items():
         kept[key] = f"{row.last_updated_at.isoformat()}~{row.pk}"
     return f"?{kept.urlencode()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -45,7 +46,7 @@ def connect(settings: Settings) -> Connect:
 
 @pytest.fixture
 def faulty(connect: Connect) -> Iterator[FaultyServer]:
-    """The LlamaCloud of this test: healthy with two sources, until told otherwise; Corral is patient for three seconds."""
+    """The LlamaCloud of this test: healthy with two sources, until told otherwise; Corral waits three seconds."""
     with FaultyServer(key=KEY) as server:
         connect(server.url, KEY, read_budget=3.0, create_budget=3.0)
         yield server
@@ -81,13 +82,15 @@ def make_session(faulty: FaultyServer, owner: User | None = None, **changes: Any
     """
     from dashboard.chats.store import store_one
     from dashboard.upstream import ChatSummary
+    from dashboard.upstream.jsontext import read_json
     from tests.faulty import PROJECT_ID, Received
 
     row = faulty.create(Received("POST", "/api/v1/chat", {}, b'{"index_ids": ["idx-reports"]}', port=0))
     row.update(changes)
     faulty.chats[row["session_id"]] = row
     faulty.events.setdefault(row["session_id"], [])
-    session = store_one(ChatSummary.model_validate(row), project_id=PROJECT_ID, owner=owner, questions=0)
+    as_read = read_json(json.dumps(row).encode())  # what the wire and its reader would make of it
+    session = store_one(ChatSummary.model_validate(as_read), project_id=PROJECT_ID, owner=owner, questions=0)
     let_time_pass()
     session.refresh_from_db()
     return session

@@ -83,7 +83,7 @@ FAULTS = {
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(params=FAULTS.values(), ids=FAULTS.keys())
+@pytest.fixture(params=list(FAULTS.values()), ids=list(FAULTS))
 def fault(request: pytest.FixtureRequest, catalog: FaultyServer, connect: Connect) -> Fault:
     """One fault after the other, ready to happen."""
     fault: Fault = request.param
@@ -239,11 +239,10 @@ def test_nobody_listening_means_nothing_was_done(catalog: FaultyServer, browser:
     assert AuditEntry.objects.get().details["certain"] is True
 
 
-@pytest.mark.parametrize("kind", [KeyRejected, RateLimited])
+@pytest.mark.parametrize(("kind", "status"), [(KeyRejected, 401), (RateLimited, 429)])
 def test_the_support_line_names_code_status_and_request(
-    kind: type[UpstreamError], catalog: FaultyServer, fail: Fail
+    kind: type[UpstreamError], status: int, catalog: FaultyServer, fail: Fail
 ) -> None:
-    status = {KeyRejected: 401, RateLimited: 429}[kind]
     catalog.script("POST", "/api/v1/chat", [failing(status, "No.", x_request_id="up-123")])
     failure = fail()
     line = failure.page.one("pre", id="support-text").text

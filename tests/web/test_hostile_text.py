@@ -46,7 +46,12 @@ def session(faulty: FaultyServer, ada: User) -> ChatSession:
     refresh_catalog(upstream_client())
     job = {"turns": 1, "is_error": True, "error": HOSTILE, "export_config_ids": [HOSTILE], "duration_ms": 12.5}
     return make_session(
-        faulty, ada, generated_title=HOSTILE, shared_access=MARKUP[:32], job_metadata=job, index_ids=["idx-reports", HIDDEN]
+        faulty,
+        ada,
+        generated_title=HOSTILE,
+        shared_access=MARKUP[:32],
+        job_metadata=job,
+        index_ids=["idx-reports", HIDDEN],
     )
 
 
@@ -61,7 +66,7 @@ def show_text(response: Any, *, most: int) -> Element:
             assert not name.startswith("on"), element
             assert name not in ("style", "autofocus"), element
             assert not (name in ("href", "src", "action", "hx-get") and not re.match(r"[/?#]", value)), element
-            copied = element.tag == "input" and "readonly" in element or element.attributes.get("type") == "checkbox"
+            copied = (element.tag == "input" and "readonly" in element) or element.attributes.get("type") == "checkbox"
             assert copied or not NEVER_SHOWN.search(value), element
     assert not NEVER_SHOWN.search(shown.text)
     assert "\u0301" * 5 not in shown.text
@@ -102,7 +107,9 @@ def test_hostile_strings_are_shown_as_text_in_the_admin(session: ChatSession, cy
             assert not [one for one in shown.all("script") if "evil" in one.text]
 
 
-def test_hostile_errors_of_a_form_are_shown_as_text(session: ChatSession, faulty: FaultyServer, browser: Client) -> None:
+def test_hostile_errors_of_a_form_are_shown_as_text(
+    session: ChatSession, faulty: FaultyServer, browser: Client
+) -> None:
     form = read(browser.get("/sessions/new/")).one("form", class_="create").fields()
     not_ready = browser.post("/sessions/new/", form | {"index_ids": ["idx-policies"]})
     assert not_ready.status_code == 422
@@ -113,7 +120,9 @@ def test_hostile_errors_of_a_form_are_shown_as_text(session: ChatSession, faulty
     assert re.search("LlamaCloud answered 400: .{0,20}<corral-evil", show_text(refused, most=10_000).one("pre").text)
 
 
-def test_a_hostile_refusal_to_delete_is_shown_as_text(session: ChatSession, faulty: FaultyServer, browser: Client) -> None:
+def test_a_hostile_refusal_to_delete_is_shown_as_text(
+    session: ChatSession, faulty: FaultyServer, browser: Client
+) -> None:
     faulty.script("DELETE", "/api/v1/chat/ses-1", [failing(409, HOSTILE)])
     shown = show_text(browser.post("/sessions/ses-1/delete/"), most=5_000)
     assert "<corral-evil" in shown.one("pre").text
@@ -129,7 +138,9 @@ def test_odd_session_ids_break_no_page(faulty: FaultyServer, browser: Client) ->
     for session_id in ODD_IDS:
         make_session(faulty, session_id=session_id, generated_title=f"Title of {session_id!a}")
     let_time_pass()
-    links = {link.text: link["href"] for link in read(browser.get("/sessions/")).all("a") if link.text[:8] == "Title of"}
+    links = {
+        link.text: link["href"] for link in read(browser.get("/sessions/")).all("a") if link.text[:8] == "Title of"
+    }
     assert len(links) == len(ODD_IDS)
     for session_id in ODD_IDS:
         link = links[f"Title of {session_id!a}"[:160]] if len(session_id) < 100 else reverse(

@@ -26,7 +26,7 @@ from tests.web.pages import read
 
 WINDOW = 8
 SEARCHES = 3
-"""Addresses of one path that differ in their query only and are visited: the admin links every way to sort and filter."""
+"""Addresses of one path that differ in their query only and are visited: the admin links every way to filter."""
 PIECES = tuple(KEY[start : start + WINDOW] for start in range(len(KEY) - WINDOW + 1))
 ENDS_THE_VISIT = ("/accounts/logout/", "/accounts/password/change/", "/admin/logout/", "/admin/password_change/")
 
@@ -38,8 +38,8 @@ def pieces_of_the_key(text: str) -> list[str]:
 
 
 def everything_in(response: Any) -> str:
-    body = b"".join(response.streaming_content) if response.streaming else response.content
-    cookies = response.cookies.output()
+    body: bytes = b"".join(response.streaming_content) if response.streaming else response.content
+    cookies: str = response.cookies.output()
     return body.decode("utf-8", "replace") + str(response.headers) + cookies
 
 
@@ -123,7 +123,13 @@ def test_no_piece_of_the_key_is_on_any_page_a_person_reaches(
     crawler = Crawler(client)
     crawler.visit("/", "/admin/", "/accounts/login/", "/livez", "/readyz", "/nowhere/", "/sessions/nobody/")
     visited = {urlsplit(address).path for address in crawler.seen}
-    assert {"/sessions/", "/sessions/new/", "/sessions/ses-1/", "/sessions/ses-1/lock/", "/sessions/ses-1/job/"} <= visited
+    assert {
+        "/sessions/",
+        "/sessions/new/",
+        "/sessions/ses-1/",
+        "/sessions/ses-1/lock/",
+        "/sessions/ses-1/job/",
+    } <= visited
     assert {"/sessions/ses-1/delete/", "/sessions/ses-1/rename/", "/sessions/refresh/", "/theme/"} <= visited
     assert any(address.startswith("/static/") for address in visited)
     if person == "cy":

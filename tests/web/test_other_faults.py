@@ -25,7 +25,7 @@ def session(catalog: FaultyServer, ada: User) -> ChatSession:
     return make_session(catalog, ada, generated_title="What did we earn?")
 
 
-@pytest.fixture(params=FAULTS.values(), ids=FAULTS.keys())
+@pytest.fixture(params=list(FAULTS.values()), ids=list(FAULTS))
 def fault(request: pytest.FixtureRequest, catalog: FaultyServer, connect: Connect) -> Fault:
     """One fault after the other, to be scripted."""
     fault: Fault = request.param

@@ -152,7 +152,7 @@ def test_pages_show_each_session_once_forth_and_back(many: list[str], browser: C
     first = read(browser.get("/sessions/"))
     assert not first.all("a", rel="prev")
     older = [page for page in walk(browser, first, "next") if page]
-    assert sum([titles(first), *older], []) == many
+    assert [title for page in [titles(first), *older] for title in page] == many
     assert [len(page) for page in older] == [50, 20]
     middle = read(browser.get("/sessions/" + first.one("a", rel="next")["href"]))
     last = read(browser.get("/sessions/" + middle.one("a", rel="next")["href"]))
@@ -269,11 +269,14 @@ def test_pages_need_as_many_queries_with_one_row_as_with_fifty(
     first = add("open", "idx-reports", owner=ada, title="s", generated_title="")
     few = measure()
     for number in range(50):
-        add(f"s{number}", *(f"idx-{source}" for source in range(10)), "idx-reports", follows=first if number < 9 else None)
-    for position in range(1, 10):
-        SessionSource.objects.create(
-            session=first, index_id=f"idx-{position}", position=position
+        add(
+            f"s{number}",
+            *(f"idx-{source}" for source in range(10)),
+            "idx-reports",
+            follows=first if number < 9 else None,
         )
+    for position in range(1, 10):
+        SessionSource.objects.create(session=first, index_id=f"idx-{position}", position=position)
     assert measure() == few, "more rows, more queries"
     if os.environ.get("CORRAL_RECORD_QUERIES"):
         BASELINE.write_text(json.dumps(few, indent=2) + "\n")

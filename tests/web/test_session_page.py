@@ -229,12 +229,13 @@ def test_what_the_official_sdk_does_is_seen_without_a_reload(
             for step, id_ in (("lock", "sources-region"), ("job", "job-region"))}  # fmt: skip
 
     for number, prompt in enumerate(["May I book first class trains?", "And hotels?"], start=1):
-        with sdk.chat.with_streaming_response.stream(
-            chat.session_id, index_ids=[index_id], prompt=prompt
-        ) as answer:
+        with sdk.chat.with_streaming_response.stream(chat.session_id, index_ids=[index_id], prompt=prompt) as answer:
             assert b"stop" in answer.read()
         let_time_pass()
-        job, lock = region(browser, session, "job", f"?{seen['job']}"), region(browser, session, "lock", f"?{seen['lock']}")
+        job, lock = (
+            region(browser, session, "job", f"?{seen['job']}"),
+            region(browser, session, "lock", f"?{seen['lock']}"),
+        )
         assert lock.one("p", class_="lock-word").text == "Locked"
         told = facts(job)
         assert told["Status"] == "Worked"
@@ -319,7 +320,12 @@ def test_owner_and_staff_rename_and_others_are_told_why_not(
 
 @pytest.mark.parametrize(("person", "allowed"), [("ada", True), ("ben", False), ("cy", True)])
 def test_owner_and_staff_delete_and_others_are_told_why_not(
-    person: str, allowed: bool, session: ChatSession, request: pytest.FixtureRequest, catalog: FaultyServer, signed_in: SignIn
+    person: str,
+    allowed: bool,
+    session: ChatSession,
+    request: pytest.FixtureRequest,
+    catalog: FaultyServer,
+    signed_in: SignIn,
 ) -> None:
     user = request.getfixturevalue(person)
     client = signed_in(user)
