@@ -63,7 +63,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "dashboard.csp.ContentSecurityPolicyMiddleware",
     # Last, so that an error page still passes everything above.
-    "dashboard.web.middleware.ErrorMiddleware",
+    "dashboard.web.middleware.PageMiddleware",
 ]
 
 TEMPLATES = [

@@ -182,7 +182,7 @@ class SessionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="questions")
     def shown_questions(self, session: ChatSession) -> str:
-        return grouped(session.questions)
+        return grouped(session.known_questions)
 
     @admin.display(description="duration")
     def shown_duration(self, session: ChatSession) -> str:

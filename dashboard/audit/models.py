@@ -16,7 +16,7 @@ class AuditEntry(models.Model):
     repeats the first question).
     """
 
-    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    at = models.DateTimeField(auto_now_add=True)
     action = models.CharField(max_length=40, choices=AuditAction.choices)
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.SUCCESS)
     actor = models.ForeignKey(

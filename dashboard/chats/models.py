@@ -73,7 +73,12 @@ class ChatSession(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.display_title
+        return self.display_title[:80]
+
+    @property
+    def known_questions(self) -> int | None:
+        """How many questions there are; ``None`` when asked elsewhere since the history was read."""
+        return None if self.questions == 0 and self.was_asked else self.questions
 
     @property
     def display_title(self) -> str:
@@ -131,7 +136,7 @@ class SessionSource(models.Model):
 
     class Meta:
         app_label = "dashboard"
-        ordering = ["session", "position"]
+        ordering = ["session_id", "position"]
         constraints = [models.UniqueConstraint(fields=["session", "index_id"], name="source_once_per_session")]
         indexes = [models.Index(fields=["index_id", "session"], name="source_index")]
 

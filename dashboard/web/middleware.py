@@ -44,9 +44,6 @@ class RequestContextMiddleware:
         request.origin = Origin(request.request_id, _address(peer))  # type: ignore[attr-defined]
         response = self.get_response(request)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
-        # The same address answers a page or a fragment, and never the same to two people.
-        patch_vary_headers(response, ["HX-Request", "Cookie"])
-        response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 
@@ -77,18 +74,22 @@ def _address(text: str) -> str | None:
         return None
 
 
-class ErrorMiddleware:
+class PageMiddleware:
     """Turns every :class:`DashboardError` into the page or fragment that tells it; the only place that does.
 
-    It also refuses what no browser sends and PostgreSQL cannot take: NUL, in an address or in a form.
+    It also keeps pages out of caches, and refuses what no browser sends and PostgreSQL cannot take: NUL, in an address or in a form.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Nothing on the way in or out."""
-        return self.get_response(request)
+        """Keep pages out of caches; static files are answered further out and stay cacheable."""
+        response = self.get_response(request)
+        # The same address answers a page or a fragment, and never the same to two people.
+        patch_vary_headers(response, ["HX-Request", "Cookie"])
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
 
     def process_view(self, request: HttpRequest, *_view: Any) -> None:
         """Look for NUL before any view can use it.

@@ -17,7 +17,7 @@ from dashboard.audit.models import AuditEntry
 from dashboard.errors import DashboardError
 from dashboard.upstream import RateLimited
 from dashboard.web import setup
-from dashboard.web.middleware import ErrorMiddleware
+from dashboard.web.middleware import PageMiddleware
 from tests.faulty import FaultyServer
 from tests.people import PASSWORD, SignIn
 from tests.web.conftest import make_session
@@ -60,7 +60,7 @@ def test_an_unknown_host_is_refused_in_words() -> None:
 
 def test_a_failure_is_a_page_or_a_fragment_with_its_wait(catalog: FaultyServer, browser: Client, ben: User) -> None:
     factory = RequestFactory()
-    handler = ErrorMiddleware(lambda request: pytest.fail("only exceptions are asked for"))
+    handler = PageMiddleware(lambda request: pytest.fail("only exceptions are asked for"))
     for htmx in (False, True):
         request = factory.get("/sessions/x\ny/")
         request.user = ben
