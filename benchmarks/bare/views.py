@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 
 import requests
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from requests.adapters import HTTPAdapter
+
+from benchmarks.bare.settings import UPSTREAM
 
 # One pool for the process, as large as it has threads.
 kept_open = requests.Session()
@@ -30,7 +31,7 @@ def create_kept_open(request: HttpRequest) -> HttpResponse:
 def _passed_on(request: HttpRequest, post: Callable[..., requests.Response]) -> HttpResponse:
     """Make the call the form asks for, answer what came back."""
     answer = post(
-        f"{settings.UPSTREAM}/api/v1/chat",
+        f"{UPSTREAM}/api/v1/chat",
         params={"project_id": request.POST["project_id"]},
         json={"index_ids": request.POST.getlist("index_ids"), "shared_access": request.POST["shared_access"]},
         headers={"Authorization": "Bearer llx-benchmark"},
