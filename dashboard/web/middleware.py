@@ -77,7 +77,8 @@ def _address(text: str) -> str | None:
 class PageMiddleware:
     """Turns every :class:`DashboardError` into the page or fragment that tells it; the only place that does.
 
-    It also keeps pages out of caches, and refuses what no browser sends and PostgreSQL cannot take: NUL, in an address or in a form.
+    It also keeps pages out of caches, and refuses what no browser sends and PostgreSQL cannot take: NUL, in an address
+    or in a form.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
