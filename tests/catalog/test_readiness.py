@@ -56,7 +56,6 @@ def index(
         ({"status": "READY"}, Readiness.UNKNOWN),
         ({"status": "", "exported": None}, Readiness.UNKNOWN),
     ],
-    ids=str,
 )
 def test_readiness(given: dict[str, Any], expected: Readiness) -> None:
     assert index(**given).readiness is expected

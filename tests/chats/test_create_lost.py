@@ -314,6 +314,17 @@ class TestOthers:
         bens.refresh_from_db()
         assert bens.owner == ben
 
+    def test_a_session_another_attempt_made_does_not_stand_in_the_way_of_ones_own(
+        self, faulty: FaultyServer, client: LlamaCloud, ada: User, ben: User, lose: Lose
+    ) -> None:
+        late: list[Received] = []
+        lose(late.append)
+        with pytest.raises(OutcomeUnknown):
+            submit(client, ada)
+        bens = submit(client, ben, "form-2")
+        made = faulty.create(late[0])
+        assert submit(client, ada).session_id == made["session_id"] != bens.session_id
+
     @pytest.mark.parametrize(
         ("choice", "state"),
         [
@@ -324,7 +335,7 @@ class TestOthers:
             ({}, State.REFUSED),
             ({}, State.ABANDONED),
         ],
-        ids=str,
+        ids=["other sources", "other sharing", "other project", "long ago", "refused", "given up"],
     )
     def test_attempts_of_no_concern_raise_no_doubt(
         self,

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 
-from dashboard.chats.models import ChatSession
+from dashboard.chats.models import ChatSession, CreationAttempt
 from dashboard.chats.store import store_one
 from tests.chats.helpers import JOB, summary
 
@@ -96,3 +96,11 @@ def test_sessions_are_found_by_project_owner_error_and_id(ada: User, ben: User) 
 def test_a_list_does_not_load_the_verbatim_json() -> None:
     at("ses-a")
     assert {"raw", "job_export_config_ids"} <= ChatSession.objects.without_json().get().get_deferred_fields()
+
+
+def test_rows_are_called_what_an_administrator_looks_for(ada: User) -> None:
+    session = at("ses-a", title="Ours")
+    attempt = CreationAttempt.objects.create(token="form-1", actor=ada, started_at=NOW, state="unknown")
+    assert str(session) == "Ours"
+    assert str(session.sources.get()) == "idx-reports"
+    assert str(attempt) == "no answer, outcome not known (form-1)"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,20 @@ def test_sync_says_in_plain_words_what_does_not_work(for_localcloud: dict[str, s
     assert "catalog: LlamaCloud did not accept Corral's key" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert "llx-not" not in failed.stderr + failed.stdout
+
+
+def test_a_worker_outlives_a_database_that_is_away(for_localcloud: dict[str, str], tmp_path: Path) -> None:
+    database = tmp_path / "late.sqlite3"
+    environment = {**for_localcloud, "DATABASE_URL": f"sqlite:///{database}"}
+    with running(tmp_path, "worker", **environment) as worker:
+        worker.wait_for("worker: catalog: OperationalError")
+        assert "Traceback" not in worker.output
+        assert manage("migrate", "-v0", **environment).returncode == 0
+        eventually(lambda: _done_in(database))
+        assert worker.stop() == 0
+
+
+def _done_in(database: Path) -> bool:
+    with closing(sqlite3.connect(database)) as connection:
+        (count,) = connection.execute("SELECT COUNT(*) FROM dashboard_job WHERE runs > 0").fetchone()
+        return int(count) == 4
