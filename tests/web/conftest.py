@@ -102,3 +102,14 @@ def let_time_pass(seconds: int = 60) -> None:
 
     for rows in (ChatSession.objects.all(), Index.objects.all()):
         rows.update(synced_at=timezone.now() - timedelta(seconds=seconds))
+
+
+@pytest.fixture
+def session(catalog: FaultyServer, ada: User) -> ChatSession:
+    """Ada's session over Reports, never asked anything."""
+    return make_session(catalog, ada)
+
+
+def address(session: ChatSession, step: str = "") -> str:
+    """The session's page, or one below it."""
+    return f"/sessions/{session.session_id}/{step}"
