@@ -20,7 +20,7 @@ from dashboard.audit.trail import Origin, record
 from dashboard.chats.claims import SessionChoice, TokenReused, claim, settle_dead_claim, wait_for_outcome
 from dashboard.chats.models import ChatSession, CreationAttempt
 from dashboard.chats.reconcile import SEARCH_BUDGET, reconcile
-from dashboard.chats.store import no_history, store_one, store_summaries
+from dashboard.chats.store import no_history, store_created, store_summaries
 from dashboard.errors import DashboardError
 
 __all__ = ["OutcomeUnknown", "SessionChoice", "StillCreating", "TokenReused", "abandon", "create_session"]
@@ -148,7 +148,7 @@ def _keep(
 ) -> ChatSession:
     local = {"owner": actor, "follows_id": choice.follows_id, **no_history(summary)}
     with transaction.atomic():
-        session = store_one(summary, project_id=choice.project_id, **local)
+        session = store_created(summary, project_id=choice.project_id, **local)
         _settle(attempt, State.CREATED, session=session)
         record(AuditAction.SESSION_CREATED, actor=actor, origin=origin, subject=session, **_told(attempt, choice))
     return session

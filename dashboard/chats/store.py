@@ -91,24 +91,32 @@ def store_summaries(summaries: Sequence[upstream.ChatSummary], *, project_id: st
         _store(summaries, project_id, now)
 
 
-def _store(
-    summaries: Sequence[upstream.ChatSummary], project_id: str, now: datetime, local: Mapping[str, Any] | None = None
-) -> list[ChatSession]:
-    """Do it; answer the rows that were new, as they are stored now."""
-    by_id, known = _not_known_better(summaries, now)
-    local = local or {}
-    rows = [
-        ChatSession(
-            session_id=session_id,
-            project_id=project_id,
-            first_seen_at=now,
-            synced_at=now,
-            **columns_from(by_id[session_id], now=now),
-            **local,
-        )
-        for session_id in sorted(by_id)
-    ]
-    # Sets the rows' keys too, of new and of known ones.
+def store_created(summary: upstream.ChatSummary, *, project_id: str, **local: Any) -> ChatSession:
+    """Insert a session LlamaCloud has just made; call it inside a transaction.
+
+    Nothing known can be newer than this, so nothing is read first; a list that told of it a moment ago has stored the
+    same. Arguments as for :func:`store_one`.
+    """
+    now = timezone.now()
+    row = _row(summary, project_id, now, local)
+    _upsert([row], local)
+    _store_sources({row.pk: _each_once(summary.index_ids or ())}, known=set())
+    return row
+
+
+def _row(summary: upstream.ChatSummary, project_id: str, now: datetime, local: Mapping[str, Any]) -> ChatSession:
+    return ChatSession(
+        session_id=summary.session_id,
+        project_id=project_id,
+        first_seen_at=now,
+        synced_at=now,
+        **columns_from(summary, now=now),
+        **local,
+    )
+
+
+def _upsert(rows: list[ChatSession], local: Mapping[str, Any]) -> None:
+    """Write the rows; sets their keys too, of new and of known ones."""
     ChatSession.objects.bulk_create(
         rows,
         update_conflicts=True,
@@ -116,6 +124,16 @@ def _store(
         update_fields=[*_UPSTREAM_COLUMNS, *local],
         batch_size=40,
     )
+
+
+def _store(
+    summaries: Sequence[upstream.ChatSummary], project_id: str, now: datetime, local: Mapping[str, Any] | None = None
+) -> list[ChatSession]:
+    """Do it; answer the rows that were new, as they are stored now."""
+    by_id, known = _not_known_better(summaries, now)
+    local = local or {}
+    rows = [_row(by_id[session_id], project_id, now, local) for session_id in sorted(by_id)]
+    _upsert(rows, local)
     _store_sources({row.pk: _each_once(by_id[row.session_id].index_ids or ()) for row in rows}, known)
     return [row for row in rows if row.pk not in known]
 

@@ -9,6 +9,7 @@ be abandoned from outside, which shuts its socket down and wakes the reader.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -21,12 +22,16 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
+from dashboard.upstream.clock import Watchdog
+
 CONNECT_SECONDS = 3.0
 """For all of a name's addresses together."""
 IDLE_REUSE_SECONDS = 2.0
 """A connection idle for longer is not reused for anything but reads: the server may be closing it at this moment."""
 
 _here = threading.local()
+_clock = Watchdog()
+os.register_at_fork(after_in_child=_clock.forget_all)
 
 
 class Call:
@@ -51,20 +56,18 @@ class Call:
         self._ends = None if seconds is None else time.monotonic() + seconds
         self._sock: socket.socket | None = None
         self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
+        self._watched: int | None = None
 
     def __enter__(self) -> Self:
         if self._seconds is not None:
-            self._timer = threading.Timer(self._seconds, self._expire)
-            self._timer.daemon = True
-            self._timer.start()
+            self._watched = _clock.watch(self._seconds, self._expire)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._watched is not None:
+            _clock.forget(self._watched)
         with self._lock:
             self._sock = None
 

@@ -103,9 +103,10 @@ class NewSessionForm(forms.Form):
         wanted = self.cleaned_data["project_id"]
         if len(projects) > 1 or (wanted and projects - {wanted}):
             self.add_error("index_ids", "All sources of a session must be in one project. Choose again.")
+        elif projects:
+            self.cleaned_data["project_id"] = projects.pop()
         elif not wanted:
-            default = Project.objects.offered().values_list("pk", flat=True).first()
-            self.cleaned_data["project_id"] = next(iter(projects), default or "")
+            self.cleaned_data["project_id"] = Project.objects.offered().values_list("pk", flat=True).first() or ""
 
     def choice(self, *, follows_id: int | None) -> SessionChoice:
         """The valid form as what chats understands."""

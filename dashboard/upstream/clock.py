@@ -1,0 +1,57 @@
+"""One thread that ends the calls whose time has run out: a timer thread for each would cost more than the call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks; how late an end may come."""
+
+
+class Watchdog:
+    """Calls ``expire`` of whatever is still watched when its time has come; threads start with the first use."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, tuple[float, Callable[[], None]]]
+        self._lock: threading.Lock
+        self._wanted: threading.Event
+        self._thread: threading.Thread | None
+        self.forget_all()
+
+    def watch(self, seconds: float, expire: Callable[[], None]) -> int:
+        """Watch until :meth:`forget`; the answer is what to forget."""
+        entry = (time.monotonic() + seconds, expire)
+        with self._lock:
+            self._ends[id(entry)] = entry
+            alive = self._thread is not None and self._thread.is_alive()
+            if not alive:
+                self._thread = threading.Thread(target=self._run, name="upstream-clock", daemon=True)
+                self._thread.start()
+        if not self._wanted.is_set():
+            self._wanted.set()
+        return id(entry)
+
+    def forget(self, watched: int) -> None:
+        """It ended by itself."""
+        with self._lock:
+            self._ends.pop(watched, None)
+
+    def forget_all(self) -> None:
+        """Begin anew: after a fork the thread is gone and the lock may be in anybody's hands."""
+        self._ends, self._lock = {}, threading.Lock()
+        self._wanted, self._thread = threading.Event(), None
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait()
+            time.sleep(LOOK_EVERY)
+            now = time.monotonic()
+            with self._lock:
+                due = [key for key, (ends, _) in self._ends.items() if ends <= now]
+                expired = [self._ends.pop(key)[1] for key in due]
+                if not self._ends:
+                    self._wanted.clear()
+            for expire in expired:
+                expire()
