@@ -1,7 +1,8 @@
-"""Static files for production: hashed names, compressed, and one style sheet instead of many.
+"""Static files for production: hashed names, compressed, one style sheet and one script instead of many.
 
-The source keeps one CSS file a component; ``app.css`` only orders them: ``@import url("base.css") layer(base);``.
-A browser would fetch those one after the other, so ``collectstatic`` writes their text into the importing file.
+The source keeps one CSS file a component and one script a behaviour; ``app.css`` and ``app.js`` only order them:
+``@import url("base.css") layer(base);`` and ``import "announce.js";``. A browser would fetch those one by one, so
+``collectstatic`` writes their text into the importing file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from django.core.files.base import ContentFile
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 IMPORT = re.compile(r"""@import\s+url\(["']?(?P<file>[^"')]+)["']?\)\s*(?:layer\((?P<layer>[\w.-]+)\))?\s*;""")
+SCRIPT = re.compile(r"""^import "(?P<file>[^"]+)";$""", re.MULTILINE)
+"""A line of ``app.js``. What it names is a plain script, not a module, and becomes a block of its own."""
 URL = re.compile(r"""url\((?P<quote>["']?)(?P<file>[^"')]+)(?P=quote)\)""")
 ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|/|#)", re.IGNORECASE)
 """Addresses that mean the same from every folder."""
@@ -28,9 +31,14 @@ class BundledStaticFilesStorage(CompressedManifestStaticFilesStorage):
         bundled: dict[str, Any] = {}
         for name in paths:
             if name.endswith(".css") and "@import" in (text := self._source(paths, name)):
-                self.delete(name)
-                self._save(name, ContentFile(self._inlined(paths, name, text).encode()))
-                bundled[name] = (self, name)  # Django reads what it hashes from here
+                whole = self._inlined(paths, name, text)
+            elif name.endswith(".js") and SCRIPT.search(text := self._source(paths, name)):
+                whole = self._joined(paths, name, text)
+            else:
+                continue
+            self.delete(name)
+            self._save(name, ContentFile(whole.encode()))
+            bundled[name] = (self, name)  # Django reads what it hashes from here
         yield from super().post_process({**paths, **bundled}, *args, **options)
 
     def _source(self, paths: dict[str, Any], name: str) -> str:
@@ -52,6 +60,16 @@ class BundledStaticFilesStorage(CompressedManifestStaticFilesStorage):
             return f"@layer {match['layer']} {{\n{inner}\n}}" if match["layer"] else inner
 
         return IMPORT.sub(replace, text)
+
+    def _joined(self, paths: dict[str, Any], name: str, text: str) -> str:
+        parts = (self._source(paths, part) for part in scripts_of(name, text))
+        return "".join(f"{{\n{part}\n}}\n" for part in parts)
+
+
+def scripts_of(name: str, text: str) -> list[str]:
+    """The scripts a bundle names, in order, as names of static files."""
+    folder = posixpath.dirname(name)
+    return [posixpath.normpath(posixpath.join(folder, match["file"])) for match in SCRIPT.finditer(text)]
 
 
 def _moved(text: str, old: str, new: str) -> str:

@@ -72,3 +72,17 @@ def test_an_import_of_a_missing_file_fails_the_collection_by_name(source: Path, 
 
     with pytest.raises(ValueError, match=r"no-such\.css"):
         collected(settings)
+
+
+def test_scripts_named_by_the_bundle_become_one_each_in_a_block_of_its_own(source: Path, settings: Settings) -> None:
+    scripts = {"js/app.js": '// all\nimport "../vendor/lib.js";\nimport "one.js";\n'}
+    scripts |= {"vendor/lib.js": "var lib = 1;", "js/one.js": "const lib2 = lib;"}
+    for name, text in scripts.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+    root = Path(settings.STATIC_ROOT)
+    name = json.loads((root / "staticfiles.json").read_text())["paths"]["js/app.js"]
+    assert (root / name).read_text() == "{\nvar lib = 1;\n}\n{\nconst lib2 = lib;\n}\n"

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AbstractUser, AnonymousUser
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from dashboard.catalog.models import Readiness
 from dashboard.chats.models import LockState, RunState
+from dashboard.static_bundle import scripts_of
 from dashboard.templatetags import wording
 
 register = template.Library()
@@ -42,6 +44,15 @@ SHARING = {
     "read_only": "People with the link can read",
     "query": "People with the link can read and ask",
 }
+
+
+@register.simple_tag
+def scripts() -> SafeString:
+    """The page's behaviours: one script, or while debugging each by itself."""
+    names = ["js/app.js"]
+    if settings.DEBUG:
+        names = scripts_of(names[0], (settings.STATICFILES_DIRS[0] / names[0]).read_text())
+    return format_html_join("\n", '<script defer src="{}"></script>', ((static(name),) for name in names))
 
 
 @register.filter

@@ -1,0 +1,17 @@
+// Every behaviour, in order. collectstatic writes these files here, so that a page fetches one script; while debugging
+// each is fetched by itself (dashboard/static_bundle.py, {% scripts %}). All of them wait for something on the page to
+// serve, and do nothing where there is nothing.
+import "../vendor/htmx.min.js";
+import "trusted-types.js";
+import "announce.js";
+import "fragments.js";
+import "submit-once.js";
+import "poll-visible.js";
+import "keep-open.js";
+import "ago.js";
+import "filters.js";
+import "filter-list.js";
+import "limit.js";
+import "confirm-not-ready.js";
+import "copy.js";
+import "countdown.js";
