@@ -31,5 +31,19 @@
     if (event.persisted) document.querySelectorAll("[data-sent]").forEach(release);
   });
 
+  // Back at a form that was sent, sending it again means the same as before, unless something is changed.
+  const token = document.querySelector("[data-submit-once] [name=idempotency_token]");
+  const isBack = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+  token?.form.addEventListener("submit", () => {
+    history.replaceState({ ...history.state, sent: token.value }, "");
+  });
+  if (token && isBack && history.state?.sent) {
+    const fresh = token.value;
+    token.value = history.state.sent;
+    addEventListener("load", () => {
+      token.form.addEventListener("change", () => { token.value = fresh; });
+    });
+  }
+
   document.querySelector("[data-focus]")?.focus();
 })();

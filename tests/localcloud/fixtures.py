@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -148,9 +149,12 @@ def write_documents(folder: Path, documents: dict[str, str | bytes]) -> Path:
 StartLocalcloud = Callable[..., RunningLocalcloud]
 
 
-@pytest.fixture
-def start_localcloud(tmp_path: Path) -> Iterator[StartLocalcloud]:
-    """Start servers: ``start(documents=…, docs=…, database=…, token_delay=…, sync_delay=…, keep_alive=…)``."""
+@contextmanager
+def localclouds(folder: Path) -> Iterator[StartLocalcloud]:
+    """Start servers whose files are kept in ``folder``, and stop them at the end.
+
+    What it yields is called as ``start(documents=…, docs=…, database=…, token_delay=…, sync_delay=…, keep_alive=…)``.
+    """
     running: list[tuple[_Threaded, threading.Thread, Localcloud]] = []
 
     def start(
@@ -160,8 +164,8 @@ def start_localcloud(tmp_path: Path) -> Iterator[StartLocalcloud]:
         **settings: float,
     ) -> RunningLocalcloud:
         number = len(running)
-        docs = docs or write_documents(tmp_path / f"docs{number}", DOCUMENTS if documents is None else documents)
-        database = database or tmp_path / f"localcloud{number}.sqlite3"
+        docs = docs or write_documents(folder / f"docs{number}", DOCUMENTS if documents is None else documents)
+        database = database or folder / f"localcloud{number}.sqlite3"
         app = Localcloud(docs, API_KEY, database, **settings)
         received: list[Received] = []
         server = make_server("127.0.0.1", 0, _Recorder(app, received), _Threaded, _Quiet)
@@ -171,12 +175,21 @@ def start_localcloud(tmp_path: Path) -> Iterator[StartLocalcloud]:
         running.append((server, thread, app))
         return RunningLocalcloud(f"http://127.0.0.1:{server.server_port}", API_KEY, docs, database, app, received)
 
-    yield start
-    for server, thread, app in running:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        app.close()
+    try:
+        yield start
+    finally:
+        for server, thread, app in running:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+            app.close()
+
+
+@pytest.fixture
+def start_localcloud(tmp_path: Path) -> Iterator[StartLocalcloud]:
+    """Start servers for one test; see :func:`localclouds`."""
+    with localclouds(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture

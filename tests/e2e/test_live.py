@@ -1,0 +1,186 @@
+"""Open pages become true by themselves, never jump, and are silent while nobody looks.
+
+The page's clock is Playwright's: half a minute of waiting for the next poll passes at once.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from llama_cloud import LlamaCloud
+from playwright.sync_api import Page, expect
+
+from tests.e2e.browser import focused
+from tests.e2e.conftest import Visit
+from tests.e2e.houses import House
+from tests.localcloud.fixtures import RunningLocalcloud
+
+POLL = 31_000
+"""Milliseconds after which an open page has asked again."""
+BOXES = """() => [...document.querySelectorAll("main :is(h1, h2, h3, a, dt, dd, li, p, button, tr)")].map((it) => {
+  const {x, y, width, height} = it.getBoundingClientRect();
+  return [x, y, width, height];
+})"""
+
+
+@contextmanager
+def asking(cloud: RunningLocalcloud, session_id: str, prompt: str) -> Iterator[None]:
+    """Ask with the official SDK in the background."""
+
+    def ask() -> None:
+        with (
+            LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk,
+            sdk.chat.with_streaming_response.stream(session_id, prompt=prompt, index_ids=bound) as response,
+        ):
+            for _ in response.iter_lines():
+                pass
+
+    with LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk:
+        bound = sdk.chat.retrieve(session_id).index_ids or []
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield
+    thread.join()
+
+
+def let_time_pass_until(page: Page, is_true: Callable[[], bool]) -> None:
+    """Let half minutes pass on the page until it shows what is awaited."""
+    for _ in range(60):
+        half_a_minute(page)
+        if is_true():
+            return
+    raise AssertionError(f"never became true:\n{page.locator('main').inner_text()}")
+
+
+def half_a_minute(page: Page, times: int = 1) -> None:
+    """Let the time of a poll pass, and wait until the page waits for no answer."""
+    for _ in range(times):
+        page.clock.fast_forward(POLL)
+        expect(page.locator(".htmx-request")).to_have_count(0)
+
+
+def open_still(visit: Visit, house: House, path: str) -> Page:
+    """Open a page whose clock is ours, wait until it has revalidated itself, and mark it, to notice a reload."""
+    page = visit(house, "ada", "")
+    page.clock.install()
+    page.goto(path, wait_until="networkidle")
+    page.evaluate("window.__sameDocument = true")
+    return page
+
+
+def test_a_question_asked_elsewhere_shows_without_a_reload(visit: Visit, home: House, cloud: RunningLocalcloud) -> None:
+    index = cloud.index_ids()
+    with LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk:
+        session_id = sdk.chat.create(index_ids=[index["Travel policy"], index["Kitchen manual"]]).session_id
+    listing = open_still(visit, home, "/sessions/")
+    page = open_still(visit, home, f"/sessions/{session_id}/")
+    sources, run = page.get_by_role("region", name="Sources", exact=True), page.get_by_role("region", name="Last run")
+    expect(sources).to_contain_text("Not locked yet")
+    expect(run).to_contain_text("No question yet")
+    page.get_by_role("link", name="New session with other sources").focus()
+
+    prompt = "Is a refund for a cancelled train paid, and how hot is the oven?"
+    with asking(cloud, session_id, prompt):
+        let_time_pass_until(page, lambda: run.get_by_text("Running").is_visible())
+        expect(sources.get_by_text("Locked", exact=True)).to_be_visible()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("refund")
+    let_time_pass_until(page, lambda: run.get_by_text("Worked").is_visible())
+
+    expect(run).to_contain_text(re.compile(r"[1-9][\d,]* read · [1-9][\d,]* written"))
+    expect(run).to_contain_text("1 question")
+    expect(page).to_have_title(re.compile("refund"))
+    assert "New session with other sources" in focused(page), "a region that renews itself keeps the focus"
+    assert page.evaluate("window.__sameDocument")
+
+    row = listing.get_by_role("row").filter(has_text="refund")
+    let_time_pass_until(listing, lambda: row.get_by_text("Worked").is_visible())
+    expect(row).to_contain_text("Locked")
+    assert listing.evaluate("window.__sameDocument")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("locked", ["/job/", "/lock/"]), ("failed", ["/job/", "/lock/"]), ("/sessions/", ["/sessions/"])],
+)
+def test_a_poll_that_brings_nothing_new_moves_nothing(visit: Visit, home: House, path: str, asked: list[str]) -> None:
+    page = open_still(visit, home, home.path(path) if path.isalpha() else path)
+    before = page.evaluate(BOXES)
+    answers: list[tuple[str, int]] = []
+    page.on("response", lambda answer: answers.append((urlsplit(answer.url).path, answer.status)))
+    with page.expect_response(f"**{asked[0]}?seen=*"), page.expect_response(f"**{asked[-1]}?seen=*"):
+        half_a_minute(page)
+
+    assert sorted(url[url.rstrip("/").rindex("/") :] for url, _ in answers) == asked
+    assert {status for _, status in answers} == {204}
+    after = page.evaluate(BOXES)
+    assert len(after) == len(before)
+    moved = max(
+        abs(new - old) for was, now in zip(before, after, strict=True) for old, new in zip(was, now, strict=True)
+    )
+    assert moved <= 1
+
+
+@pytest.mark.parametrize("path", ["/sessions/", "/sessions/new/", "locked", "open"])
+def test_a_page_does_not_shift_while_it_loads(visit: Visit, home: House, path: str) -> None:
+    page = visit(home, "ada", home.path(path) if path.isalpha() else path)
+    page.wait_for_load_state("networkidle")
+    shift = page.evaluate(
+        """() => new Promise((done) => {
+          let sum = 0;
+          new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) sum += entry.value;
+          }).observe({type: "layout-shift", buffered: true});
+          setTimeout(() => done(sum), 100);
+        })"""
+    )
+
+    assert shift < 0.01
+
+
+def hide(page: Page, hidden: bool) -> None:
+    """Do to the page what switching to another tab, or back, does."""
+    page.evaluate(
+        """hidden => {
+          Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+@pytest.mark.parametrize("path", ["/sessions/", "locked"])
+def test_a_hidden_tab_asks_for_nothing_and_asks_at_once_when_seen_again(visit: Visit, home: House, path: str) -> None:
+    page = open_still(visit, home, home.path(path) if path.isalpha() else path)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    hide(page, hidden=True)
+    half_a_minute(page, times=4)
+    assert asked == []
+
+    with page.expect_response("**?seen=*"):
+        hide(page, hidden=False)
+    expect(page.locator(".htmx-request")).to_have_count(0)
+    assert len(asked) == (2 if path == "locked" else 1)
+
+
+def test_a_session_that_is_gone_is_not_asked_for_any_more(visit: Visit, home: House) -> None:
+    page = open_still(visit, home, home.path("gone"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    half_a_minute(page, times=4)
+
+    assert asked == []
+
+
+def test_who_is_signed_out_meanwhile_is_asked_to_sign_in_on_a_whole_page(visit: Visit, home: House) -> None:
+    page = open_still(visit, home, home.path("locked"))
+    page.context.clear_cookies()
+    page.clock.fast_forward(POLL)
+    page.get_by_role("heading", name="Sign in").wait_for()
+
+    expect(page.get_by_role("region", name="Sources", exact=True)).to_have_count(0)

@@ -1,0 +1,105 @@
+"""One wish, one session: double clicks, the way back, and forms in two tabs."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import Visit
+from tests.e2e.houses import House
+from tests.localcloud.fixtures import RunningLocalcloud
+
+CREATED = "**/sessions/ses-*/"
+
+
+def fill(page: Page) -> None:
+    page.get_by_role("checkbox", name="Garden notes").check()
+
+
+def submit(page: Page) -> str:
+    """Create the session; answers its address."""
+    page.get_by_role("button", name="Create session").click()
+    page.get_by_role("region", name="Last run").wait_for()
+    return page.url
+
+
+def creations(cloud: RunningLocalcloud) -> int:
+    return len(cloud.got("POST", "/api/v1/chat"))
+
+
+def test_a_double_click_makes_one_session(visit: Visit, home: House, cloud: RunningLocalcloud) -> None:
+    page = visit(home, "ada", "/sessions/new/")
+    fill(page)
+    before = creations(cloud)
+    page.get_by_role("button", name="Create session").dblclick()
+    page.wait_for_url(CREATED)
+    page.wait_for_load_state("networkidle")
+
+    assert creations(cloud) == before + 1
+
+
+def test_the_button_says_what_it_does_and_takes_no_second_press(visit: Visit, home: House) -> None:
+    page = visit(home, "ada", "/sessions/new/")
+    fill(page)
+    page.evaluate(
+        """() => {
+          window.__stopped = [];
+          addEventListener("submit", (event) => {
+            window.__stopped.push(event.defaultPrevented);
+            event.preventDefault();  // or the page would be gone before it can be looked at
+          });
+        }"""
+    )
+    page.get_by_role("button", name="Create session").click()
+    busy = page.get_by_role("button", name="Creating…")
+    expect(busy).to_have_attribute("aria-disabled", "true")
+    busy.dispatch_event("click")
+
+    assert page.evaluate("window.__stopped") == [False, True]
+
+
+def test_going_back_and_submitting_again_leads_to_the_same_session(
+    visit: Visit, home: House, cloud: RunningLocalcloud
+) -> None:
+    page = visit(home, "ada", "/sessions/new/")
+    fill(page)
+    before = creations(cloud)
+    first = submit(page)
+    page.go_back(wait_until="load")
+    page.get_by_role("button", name="Create session").wait_for()
+    second = submit(page)
+
+    assert second == first
+    assert creations(cloud) == before + 1
+
+
+def test_going_back_and_choosing_otherwise_makes_another_session(
+    visit: Visit, home: House, cloud: RunningLocalcloud
+) -> None:
+    page = visit(home, "ada", "/sessions/new/")
+    fill(page)
+    first = submit(page)
+    page.go_back(wait_until="load")
+    page.get_by_role("checkbox", name="Kitchen manual").check()
+
+    assert submit(page) != first
+    expect(page.get_by_role("region", name="Sources", exact=True)).to_contain_text("Kitchen manual")
+
+
+def test_one_form_sent_from_two_tabs_makes_one_session(visit: Visit, home: House, cloud: RunningLocalcloud) -> None:
+    one, other = visit(home, "ada", "/sessions/new/"), visit(home, "ada", "/sessions/new/")
+    token = one.locator("[name=idempotency_token]").input_value()
+    other.locator("[name=idempotency_token]").evaluate("(field, token) => { field.value = token; }", token)
+    before = creations(cloud)
+    for page in (one, other):
+        fill(page)
+
+    assert submit(one) == submit(other)
+    assert creations(cloud) == before + 1
+
+
+def test_two_forms_in_two_tabs_make_two_sessions(visit: Visit, home: House) -> None:
+    one, other = visit(home, "ada", "/sessions/new/"), visit(home, "ada", "/sessions/new/")
+    for page in (one, other):
+        fill(page)
+
+    assert submit(one) != submit(other)
