@@ -109,7 +109,7 @@ def test_a_partial_begins_with_the_variables_it_takes(path: Path) -> None:
 
 
 def test_every_drawing_that_is_named_exists_and_every_one_that_exists_is_named() -> None:
-    drawn = set(re.findall(r'<symbol id="([\w-]+)"', (STATIC / "icons.svg").read_text()))
+    drawn = set(re.findall(r'<symbol id="([\w-]+)"', (settings.BASE_DIR / "templates/shared/icons.svg").read_text()))
     text = "".join(path.read_text() for path in OURS)
     named = set(re.findall(r'{% icon "([\w-]+)"', text)) | set(re.findall(r'icon_name="([\w-]+)"', text))
     named |= set(LOCK_ICONS.values()) | {drawing for drawing, _ in [*READINESS_MARKS.values(), *RUN_MARKS.values()]}
