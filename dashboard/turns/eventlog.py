@@ -1,0 +1,268 @@
+"""The event log: durable first, then visible; one writer a process, group-committing (decision 5).
+
+Whoever runs a turn appends entries here. One thread writes what all turns of the process have appended, in one
+transaction at a time and at most every ``GROUP`` seconds; only then do watchers see it. Watchers of a turn that runs in
+this process are woken from memory; those of a turn that runs elsewhere share one short poll of the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError, IntegrityError, close_old_connections, connection, transaction
+from django.db.models import Q
+
+from dashboard.turns.answer import Entry
+from dashboard.turns.models import LogEntry, Turn
+from dashboard.turns.states import LIVE
+
+log = logging.getLogger(__name__)
+
+GROUP = 0.010
+"""Seconds between two commits: an idle writer commits at once, a busy one takes along what came meanwhile."""
+FOLLOW_EVERY = 0.15
+"""Seconds between two looks at turns that run in another process."""
+LINGER = 60.0
+"""Seconds a channel nobody watches is kept: for the reader who reconnects."""
+RETRY_PAUSES = (0.05, 0.2, 0.5, 1, 2, 4, 8, 8, 8)
+"""Seconds between tries of a commit while the database is away."""
+
+
+@dataclass
+class Channel:
+    """The entries of one turn as far as this process knows them, and who waits for more."""
+
+    turn_id: int
+    local: bool
+    entries: list[Entry] = field(default_factory=list)
+    ended: bool = False
+    watchers: int = 0
+    touched: float = field(default_factory=time.monotonic)
+    condition: threading.Condition = field(default_factory=threading.Condition)
+
+    def publish(self, entries: Sequence[Entry], *, ended: bool) -> None:
+        """Make committed entries visible, each once and in order."""
+        with self.condition:
+            last = self.entries[-1].number if self.entries else 0
+            self.entries.extend(entry for entry in entries if entry.number > last)
+            self.ended = self.ended or ended
+            self.touched = time.monotonic()
+            self.condition.notify_all()
+
+    def after(self, number: int, timeout: float) -> tuple[list[Entry], bool]:
+        """The entries after this number, waiting for one if need be.
+
+        Args:
+            number: the last entry the reader has; 0 for none.
+            timeout: seconds to wait at most.
+
+        Returns:
+            the entries, perhaps none, and whether the turn has ended and these are the last.
+        """
+        with self.condition:
+            self.condition.wait_for(lambda: self.ended or self._last() > number, timeout)
+            self.touched = time.monotonic()
+            return self._later(number), self.ended
+
+    def _last(self) -> int:
+        return self.entries[-1].number if self.entries else 0
+
+    def _later(self, number: int) -> list[Entry]:
+        return self.entries[bisect_right(self.entries, number, key=lambda entry: entry.number) :]
+
+
+@dataclass
+class _Item:
+    turn_id: int
+    entries: Sequence[Entry]
+    work: Callable[[], Any] | None
+    ends: bool
+    done: Future[Any] = field(default_factory=Future)
+
+
+class EventLog:
+    """This process's way to the log."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._channels: dict[int, Channel] = {}
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def append(self, turn_id: int, entries: Sequence[Entry], work: Callable[[], Any] | None = None) -> Future[Any]:
+        """Store entries; watchers see them when they are durable.
+
+        Args:
+            turn_id: the turn's key.
+            entries: in order.
+            work: database work of the same turn, done in the same transaction.
+
+        Returns:
+            a future of what ``work`` returned; callers need not wait for it.
+        """
+        return self._put(_Item(turn_id, entries, work, ends=False))
+
+    def finish(self, turn_id: int, entries: Sequence[Entry], work: Callable[[], Any]) -> Future[Any]:
+        """Store the last entries with the work that ends the turn; watchers then see the end."""
+        return self._put(_Item(turn_id, entries, work, ends=True))
+
+    def open(self, turn_id: int) -> Channel:
+        """The channel of a turn that starts to run in this process."""
+        with self._lock:
+            channel = self._channels[turn_id] = Channel(turn_id, local=True)
+            self._start()
+        return channel
+
+    def watch(self, turn_id: int) -> Channel:
+        """The channel of a turn, wherever it runs; give it back with :meth:`leave`."""
+        with self._lock:
+            channel = self._channels.get(turn_id)
+            if channel is None:
+                channel = self._channels[turn_id] = Channel(turn_id, local=False)
+            channel.watchers += 1
+            self._start()
+            known = channel.local or channel.entries
+        if not known:
+            self._follow([channel])
+        return channel
+
+    def leave(self, channel: Channel) -> None:
+        """A watcher goes."""
+        with self._lock:
+            channel.watchers -= 1
+            channel.touched = time.monotonic()
+
+    def _put(self, item: _Item) -> Future[Any]:
+        with self._lock:
+            self._start()
+        self._queue.put(item)
+        return item.done
+
+    def _start(self) -> None:
+        if not self._threads:
+            for target in (self._write_for_ever, self._follow_for_ever):
+                thread = threading.Thread(target=target, name=f"eventlog-{target.__name__.strip('_')}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    def _write_for_ever(self) -> None:
+        while True:
+            batch = [self._queue.get()]
+            began = time.monotonic()
+            while not self._queue.empty():
+                batch.append(self._queue.get())
+            self._commit(batch)
+            time.sleep(max(0.0, GROUP - (time.monotonic() - began)) if not self._queue.empty() else 0)
+
+    def _commit(self, batch: list[_Item]) -> None:
+        """Write all of it in one transaction; what cannot be written together is written one by one."""
+        for pause in (*RETRY_PAUSES, None):
+            try:
+                results = _store(batch)
+            except IntegrityError as error:
+                if len(batch) == 1:
+                    batch[0].done.set_exception(error)
+                    return
+                for item in batch:
+                    self._commit([item])
+                return
+            except DatabaseError as error:
+                connection.close()
+                if pause is None:
+                    log.error("The event log could not be written: %s", type(error).__name__)
+                    for item in batch:
+                        item.done.set_exception(error)
+                    return
+                time.sleep(pause)
+            else:
+                self._publish(batch, results)
+                return
+
+    def _publish(self, batch: list[_Item], results: list[Any]) -> None:
+        for item, result in zip(batch, results, strict=True):
+            channel = self._channels.get(item.turn_id)
+            if channel is not None and channel.local:
+                channel.publish(item.entries, ended=item.ends)
+            item.done.set_result(result)
+
+    # --- following turns of other processes -----------------------------------------------------------------------
+
+    def _follow_for_ever(self) -> None:
+        while True:
+            time.sleep(FOLLOW_EVERY)
+            with self._lock:
+                self._sweep()
+                followed = [one for one in self._channels.values() if not one.local and not one.ended and one.watchers]
+            if not followed:
+                continue
+            try:
+                self._follow(followed)
+            except DatabaseError:
+                connection.close()
+
+    def _follow(self, channels: list[Channel]) -> None:
+        for start in range(0, len(channels), 50):
+            _look(channels[start : start + 50])
+
+    def _sweep(self) -> None:
+        old = time.monotonic() - LINGER
+        for turn_id, channel in list(self._channels.items()):
+            if not channel.watchers and channel.touched < old and (channel.ended or not channel.local):
+                del self._channels[turn_id]
+
+
+def _store(batch: list[_Item]) -> list[Any]:
+    rows = [
+        LogEntry(
+            turn_id=item.turn_id, number=entry.number, type=entry.type, data=entry.data, html=entry.html, tail=entry.tail
+        )
+        for item in batch
+        for entry in item.entries
+    ]
+    with transaction.atomic():
+        if rows:
+            LogEntry.objects.bulk_create(rows, batch_size=100)
+        return [item.work() if item.work else None for item in batch]
+
+
+def read_entries(turn_id: int, after: int = 0) -> list[Entry]:
+    """The stored entries of a turn after a number, in order."""
+    rows = LogEntry.objects.filter(turn_id=turn_id, number__gt=after).order_by("number")
+    return [Entry(*row) for row in rows.values_list("number", "type", "data", "html", "tail")]
+
+
+def _look(channels: list[Channel]) -> None:
+    """One look for many turns: which have ended, then what is new. In this order, so that an end is never early."""
+    ids = [channel.turn_id for channel in channels]
+    live = set(Turn.objects.filter(pk__in=ids, state__in=LIVE).values_list("pk", flat=True))
+    news = Q()
+    for channel in channels:
+        news |= Q(turn_id=channel.turn_id, number__gt=channel.entries[-1].number if channel.entries else 0)
+    found: dict[int, list[Entry]] = {}
+    rows = LogEntry.objects.filter(news).order_by("turn_id", "number")
+    for turn_id, *columns in rows.values_list("turn_id", "number", "type", "data", "html", "tail"):
+        found.setdefault(turn_id, []).append(Entry(*columns))
+    for channel in channels:
+        entries, ended = found.get(channel.turn_id, []), channel.turn_id not in live
+        if entries or ended:
+            channel.publish(entries, ended=ended)
+    close_old_connections()
+
+
+EVENT_LOG = EventLog()
+"""The one of this process."""
+
+
+def forget_after_fork() -> None:
+    """A forked worker starts with its own threads and nothing in memory."""
+    EVENT_LOG.__init__()  # type: ignore[misc]  # the same object, as good as new
