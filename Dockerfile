@@ -22,5 +22,5 @@ USER corral
 ENV DATABASE_URL=sqlite:////data/corral.sqlite3
 VOLUME /data
 EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "manage.py", "serve", "--probe"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-m", "dashboard.probe"]
 CMD ["sh", "-c", "python manage.py migrate --noinput && exec python manage.py serve --host 0.0.0.0"]

@@ -36,7 +36,7 @@ MEND = {
     "llama_cloud_organization_id": "Leave it out for the key's default organization.",
     "llama_cloud_proxy": "Leave it out for a direct connection, or give an address like http://proxy.example.com:3128.",
     "database_url": "Leave it out for ./corral.sqlite3, or give an address like postgres://user:password@host/name.",
-    "secret_key": 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))". SECRET_KEY_FILE works too.',
+    "secret_key": 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))", and keep it.',
     "allowed_hosts": "List the host names people type to reach Corral, with commas, like corral.example.com.",
     "csrf_trusted_origins": "Leave it out, or list addresses like https://corral.example.com, with commas.",
     "debug": "Use 1 or 0.",

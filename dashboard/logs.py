@@ -12,7 +12,7 @@ class PlainFormatter(logging.Formatter):
     No code logs the key on purpose. This is for the day an exception from somewhere else quotes a header.
     """
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
@@ -26,3 +26,13 @@ class PlainFormatter(logging.Formatter):
         for secret in (settings.CORRAL.llama_cloud_api_key, settings.CORRAL.secret_key):
             text = text.replace(secret.get_secret_value(), "[removed]")
         return text
+
+
+class NoTracebackForRefusals(logging.Filter):
+    """Django logs a 403 or 404 with the traceback of how it was raised; for a refusal the line alone says it all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through, some of them shorter."""
+        if record.name.startswith("django.request") and getattr(record, "status_code", 500) < 500:
+            record.exc_info = None
+        return True

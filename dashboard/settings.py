@@ -202,8 +202,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"()": "dashboard.logs.PlainFormatter"}},
+    "filters": {"refusals": {"()": "dashboard.logs.NoTracebackForRefusals"}},
     "handlers": {
-        "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "plain"},
+        "stdout": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "formatter": "plain",
+            "filters": ["refusals"],
+        },
     },
     "root": {"level": "INFO", "handlers": ["stdout"]},
     "loggers": {

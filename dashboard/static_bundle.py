@@ -25,11 +25,13 @@ class BundledStaticFilesStorage(CompressedManifestStaticFilesStorage):
 
     def post_process(self, paths: dict[str, Any], *args: Any, **options: Any) -> Iterator[Any]:
         """Bundle first, then let Django hash and whitenoise compress the result."""
+        bundled: dict[str, Any] = {}
         for name in paths:
             if name.endswith(".css") and "@import" in (text := self._source(paths, name)):
                 self.delete(name)
                 self._save(name, ContentFile(self._inlined(paths, name, text).encode()))
-        yield from super().post_process(paths, *args, **options)
+                bundled[name] = (self, name)  # Django reads what it hashes from here
+        yield from super().post_process({**paths, **bundled}, *args, **options)
 
     def _source(self, paths: dict[str, Any], name: str) -> str:
         # The original, not the collected copy: that one may be an earlier run's bundle.

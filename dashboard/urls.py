@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 # One door for everybody: the admin's own sign-in form would bypass the limits on failed sign-ins.
-admin.site.login = secure_admin_login(admin.site.login)
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # as allauth documents it
 
 # Only what Corral offers: accounts are made by an administrator, so there is no sign-up and no reset by e-mail.
 accounts = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from functools import cache
 
 SKIPPED = 77
@@ -36,7 +37,7 @@ def postgres() -> str | None:
     return url
 
 
-ENGINES = {
+ENGINES: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (chromium, "no Chromium on this machine (Debian: apt-get install chromium)"),
     "postgres": (postgres, "no PostgreSQL answers at CORRAL_TEST_POSTGRES"),
 }

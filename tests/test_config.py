@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 
 from dashboard import config
 from dashboard.config import Config, ConfigError
+from dashboard.errors import DashboardError
 
 KEY = "llx-AbCdEf0123456789"
 SECRET = "s" * 16 + "ecret" * 5
@@ -289,20 +293,28 @@ class TestUpstreamClient:
 
         assert os.read(reader, 9) == b"own"
 
-    def test_it_goes_through_the_configured_proxy(
-        self, monkeypatch: pytest.MonkeyPatch, settings: object
+    def test_it_goes_through_the_configured_proxy_without_showing_it_the_key(
+        self, monkeypatch: pytest.MonkeyPatch, settings: Settings
     ) -> None:
-        from dashboard.errors import DashboardError
+        with socket.create_server(("127.0.0.1", 0)) as proxy:
+            monkeypatch.setenv("LLAMA_CLOUD_PROXY", f"http://user:hunter2@127.0.0.1:{proxy.getsockname()[1]}")
+            monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", "https://corral-test.invalid")
+            settings.CORRAL = Config.load()
+            asked: list[bytes] = []
 
-        # Nothing listens at either address; which one refuses tells the way taken.
-        monkeypatch.setenv("LLAMA_CLOUD_PROXY", "http://127.0.0.1:9")
-        monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", "https://corral-test.invalid")
-        settings.CORRAL = Config.load()  # type: ignore[attr-defined]  # pytest-django's wrapper takes any name
+            def refuse() -> None:
+                connection, _ = proxy.accept()
+                asked.append(connection.recv(4096))
+                connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+                connection.close()
 
-        with pytest.raises(DashboardError) as failed:
-            config.upstream_client().projects()
+            threading.Thread(target=refuse, daemon=True).start()
+            with pytest.raises(DashboardError) as failed:
+                config.upstream_client().project("p-1")
 
-        assert "hunter2" not in str(failed.value)
+        assert asked[0].startswith(b"CONNECT corral-test.invalid:443 ")
+        assert KEY.encode() not in asked[0]
+        assert "hunter2" not in f"{failed.value} {failed.value.detail}"
 
 
 def run_manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -328,7 +340,9 @@ def test_a_bad_environment_stops_the_start_with_words_and_no_traceback(start: st
     assert "hidden" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("help",), (), ("migrate", "--help"), ("makemigrations", "--check", "--dry-run")])
+@pytest.mark.parametrize(
+    "arguments", [("help",), (), ("migrate", "--help"), ("makemigrations", "--check", "--dry-run")]
+)
 def test_some_commands_need_no_secrets(arguments: tuple[str, ...]) -> None:
     done = run_manage(*arguments)
 

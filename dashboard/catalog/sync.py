@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -42,22 +43,45 @@ def refresh_catalog(client: upstream.LlamaCloud, *, budget: float = 20.0) -> Cat
     ends = time.monotonic() + budget
     projects, whole = _read_projects(client)
     _store_projects(projects, whole=whole)
-    count, complete, why = 0, True, ""
+    count, problems, refused = 0, list[str](), list[tuple[upstream.Project, upstream.UpstreamError]]()
     for project in projects:
-        left = ends - time.monotonic()
-        if left <= 0:
-            return CatalogRefresh(len(projects), count, False, "The time for one refresh ran out.")
+        if time.monotonic() >= ends:
+            problems.append("The time for one refresh ran out.")
+            break
         try:
-            listing = client.indexes(project_id=project.id, deadline=left)
-        except (upstream.AccessRefused, upstream.NotFound):
-            # A key is good for one project only, yet may be told of others (contract.md §1): those have no sources.
-            listing = upstream.Listing(items=(), complete=True)
-        items = [_with_sync_state(client, item, project, ends) for item in _unclear_first(listing.items)]
-        _store_indexes(project, items, complete=listing.complete)
-        count += len(items)
-        if not listing.complete:
-            complete, why = False, listing.why
-    return CatalogRefresh(len(projects), count, complete, why)
+            found, problem = _refresh_project(client, project, ends)
+        except (upstream.AccessRefused, upstream.NotFound) as error:
+            refused.append((project, error))
+            continue
+        except upstream.UpstreamError as error:
+            # What the other projects have is still worth reading.
+            found, problem = 0, error.sentence
+        count += found
+        problems += [problem] if problem else []
+    problems += _settle_refused(refused, all_of_them=len(refused) == len(projects))
+    return CatalogRefresh(len(projects), count, not problems, problems[0] if problems else "")
+
+
+def _refresh_project(client: upstream.LlamaCloud, project: upstream.Project, ends: float) -> tuple[int, str]:
+    """Read and keep one project's indexes; answer how many, and in words why these are not all (else ``""``)."""
+    asked_at = timezone.now()
+    listing = client.indexes(project_id=project.id, deadline=ends - time.monotonic())
+    items = [_with_sync_state(client, item, project, ends) for item in _unclear_first(listing.items)]
+    _store_indexes(project, items, complete=listing.complete, now=asked_at)
+    return len(items), listing.why
+
+
+def _settle_refused(refused: list[tuple[upstream.Project, upstream.UpstreamError]], *, all_of_them: bool) -> list[str]:
+    """Projects whose indexes the key may not see.
+
+    A key is good for one project only, yet may be told of others (contract.md §1): those have no sources. When it may
+    see none at all, that is a problem to tell, and what was known stays.
+    """
+    if all_of_them:
+        return [error.sentence for _, error in refused]
+    for project, _ in refused:
+        _store_indexes(project, [], complete=True, now=timezone.now())
+    return []
 
 
 def _read_projects(client: upstream.LlamaCloud) -> tuple[list[upstream.Project], bool]:
@@ -96,7 +120,7 @@ def _store_projects(projects: list[upstream.Project], *, whole: bool) -> None:
         Project(
             id=item.id,
             name=item.name,
-            organization_id=item.organization_id or "",
+            organization_id=(item.organization_id or "")[:255],
             is_default=item.is_default,
             created_at=item.created_at,
             updated_at=item.updated_at,
@@ -108,7 +132,7 @@ def _store_projects(projects: list[upstream.Project], *, whole: bool) -> None:
     with transaction.atomic():
         _upsert(Project, rows)
         if whole:
-            Project.objects.present().exclude(synced_at=now).update(gone_at=now)
+            Project.objects.present().filter(synced_at__lt=now).update(gone_at=now)
 
 
 def index_columns(item: upstream.Index) -> dict[str, Any]:
@@ -116,7 +140,7 @@ def index_columns(item: upstream.Index) -> dict[str, Any]:
     return {
         "name": item.name,
         "description": item.description or "",
-        "export_config_id": item.export_config_id or "",
+        "export_config_id": (item.export_config_id or "")[:255],
         "status": (item.status or "")[:64],
         "sync_in_progress": item.sync_in_progress,
         "created_at": item.created_at,
@@ -127,13 +151,12 @@ def index_columns(item: upstream.Index) -> dict[str, Any]:
     }
 
 
-def _store_indexes(project: upstream.Project, items: list[upstream.Index], *, complete: bool) -> None:
-    now = timezone.now()
+def _store_indexes(project: upstream.Project, items: list[upstream.Index], *, complete: bool, now: datetime) -> None:
     rows = [Index(id=item.id, project_id=project.id, synced_at=now, **index_columns(item)) for item in items]
     with transaction.atomic():
         _upsert(Index, rows)
         if complete:
-            Index.objects.present().filter(project_id=project.id).exclude(synced_at=now).update(gone_at=now)
+            Index.objects.present().filter(project_id=project.id, synced_at__lt=now).update(gone_at=now)
 
 
 def refresh_indexes(client: upstream.LlamaCloud, index_ids: list[str]) -> None:

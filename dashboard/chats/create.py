@@ -7,67 +7,25 @@ session the call may have made.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from datetime import timedelta
+import contextlib
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from dashboard import upstream
 from dashboard.audit.actions import AuditAction, Outcome
 from dashboard.audit.trail import Origin, record
+from dashboard.chats.claims import SessionChoice, TokenReused, claim, settle_dead_claim, wait_for_outcome
 from dashboard.chats.models import ChatSession, CreationAttempt
-from dashboard.chats.reconcile import reconcile
-from dashboard.chats.store import store_one, store_summaries
-from dashboard.chats.sync import PAGE_SIZE
+from dashboard.chats.reconcile import SEARCH_BUDGET, reconcile
+from dashboard.chats.store import no_history, store_one, store_summaries
 from dashboard.errors import DashboardError
 
+__all__ = ["OutcomeUnknown", "SessionChoice", "StillCreating", "TokenReused", "abandon", "create_session"]
+
 State = CreationAttempt.State
-CLAIM_LASTS = timedelta(seconds=20)
-"""Longer than a creation call may take (10 s): a claim older than this belongs to a process that died."""
-WAIT_STEP = 0.1
-"""Seconds between two looks at a claim that somebody else is working on."""
-
-
-@dataclass(frozen=True)
-class SessionChoice:
-    """What a person chose in the form.
-
-    Args:
-        index_ids: the sources, at most ten; ``None`` for a session whose sources are chosen with each question.
-        shared_access: ``"query"``, ``"read_only"`` or ``""`` for LlamaCloud's default.
-        project_id: where to create it; ``""`` for the key's own project.
-        confirmed_not_ready: chosen sources that are not ready and were confirmed.
-        follows_id: the key of the session this one succeeds, because that one's sources cannot be changed.
-    """
-
-    index_ids: tuple[str, ...] | None
-    shared_access: str = ""
-    project_id: str = ""
-    confirmed_not_ready: tuple[str, ...] = ()
-    follows_id: int | None = None
-
-    def columns(self) -> dict[str, Any]:
-        """The choice as the attempt stores it."""
-        return {
-            "index_ids": None if self.index_ids is None else sorted(self.index_ids),
-            "shared_access": self.shared_access,
-            "project_id": self.project_id,
-        }
-
-
-class TokenReused(DashboardError):
-    """The same form came again with another choice, or from another person."""
-
-    code = "form_reused"
-    status = 409
-    sentence = (
-        "This form has been used already, with other choices. Your choices below are kept: press Create session again"
-        " to make another session with them."
-    )
 
 
 class StillCreating(DashboardError):
@@ -109,11 +67,11 @@ def create_session(
         OutcomeUnknown: it may have been created; submitting the same token again looks for it.
         TokenReused, StillCreating: see there.
     """
-    _know_what_was_there(client, choice.project_id)
-    attempt, won = _claim(token, actor, choice)
+    attempt, won = claim(token, actor, choice)
     if won:
+        _know_what_was_there(client, attempt)
         return _call(client, attempt, actor, choice, origin)
-    attempt = _wait_for_outcome(attempt)
+    attempt = wait_for_outcome(attempt)
     if attempt.state == State.UNKNOWN:
         reconcile(client, attempt, origin=origin)
         attempt.refresh_from_db()
@@ -125,15 +83,18 @@ def create_session(
     raise StillCreating if attempt.state == State.CLAIMED else OutcomeUnknown(attempt.error_detail)
 
 
-def _know_what_was_there(client: upstream.LlamaCloud, project_id: str) -> None:
-    """With no session cached yet, list what exists: else every session would be "first seen after it began"."""
+def _know_what_was_there(client: upstream.LlamaCloud, attempt: CreationAttempt) -> None:
+    """With no session cached yet, list all that exist: else every one would be "first seen after it began"."""
+    project_id = attempt.project_id
     if ChatSession.objects.filter(project_id=project_id).exists():
         return
+    asked_at = timezone.now()
     try:
-        page = client.chats(project_id=project_id or None, page_size=PAGE_SIZE)
+        listing = client.all_chats(project_id=project_id or None, deadline=SEARCH_BUDGET)
     except upstream.UpstreamError:
         return  # The creation itself will say what is wrong, in better words.
-    store_summaries(page.items, project_id=project_id)
+    store_summaries(listing.items, project_id=project_id, now=asked_at)
+    CreationAttempt.objects.filter(pk=attempt.pk).update(started_at=timezone.now())
 
 
 def abandon(token: str, *, actor: User) -> None:
@@ -147,48 +108,6 @@ def _refusal(attempt: CreationAttempt) -> upstream.UpstreamError:
     """The error that settled the attempt, as far as its row tells it."""
     kinds = {kind.code: kind for kind in (*upstream.Refusal.__subclasses__(), *upstream.UpstreamError.__subclasses__())}
     return kinds.get(attempt.error_code, upstream.Refusal)(attempt.error_detail)
-
-
-def _claim(token: str, actor: User, choice: SessionChoice) -> tuple[CreationAttempt, bool]:
-    now = timezone.now()
-    try:
-        with transaction.atomic():
-            return CreationAttempt.objects.create(
-                token=token,
-                actor=actor,
-                started_at=now,
-                confirmed_not_ready=list(choice.confirmed_not_ready),
-                follows_id=choice.follows_id,
-                **choice.columns(),
-            ), True
-    except IntegrityError:
-        attempt = CreationAttempt.objects.get(token=token)
-    same = all(getattr(attempt, name) == value for name, value in choice.columns().items())
-    if attempt.actor_id != actor.pk or not same:
-        raise TokenReused
-    # A refused form may be sent again as it is: certainly nothing was created.
-    again = CreationAttempt.objects.filter(pk=attempt.pk, state=State.REFUSED).exclude(finished_at__gt=now)
-    won = again.update(state=State.CLAIMED, started_at=now, error_code="", error_detail="") == 1
-    return attempt, won
-
-
-def _wait_for_outcome(attempt: CreationAttempt) -> CreationAttempt:
-    """Look at the claim until it is settled; one whose process died becomes unknown."""
-    while True:
-        attempt.refresh_from_db()
-        if attempt.state != State.CLAIMED:
-            return attempt
-        if timezone.now() - attempt.started_at > CLAIM_LASTS:
-            settle_dead_claim(attempt)
-            continue
-        time.sleep(WAIT_STEP)
-
-
-def settle_dead_claim(attempt: CreationAttempt) -> None:
-    """A claim outlived any call: its process died, so the outcome is unknown."""
-    CreationAttempt.objects.filter(pk=attempt.pk, state=State.CLAIMED).update(
-        state=State.UNKNOWN, error_code="process_died", finished_at=timezone.now()
-    )
 
 
 def _call(
@@ -208,10 +127,27 @@ def _call(
         if session is None:
             raise OutcomeUnknown(error.detail, retry_after=error.retry_after) from error
         return session
+    try:
+        return _keep(attempt, summary, actor=actor, choice=choice, origin=origin)
+    except DatabaseError:
+        # The session exists but could not be written down: the next submission of the form finds it. If this cannot
+        # be written down either, the claim grows old instead.
+        with contextlib.suppress(DatabaseError):
+            settle_dead_claim(attempt, why="not_stored")
+        raise
+
+
+def _keep(
+    attempt: CreationAttempt,
+    summary: upstream.ChatSummary,
+    *,
+    actor: User,
+    choice: SessionChoice,
+    origin: Origin,
+) -> ChatSession:
+    local = {"owner": actor, "follows_id": choice.follows_id, **no_history(summary)}
     with transaction.atomic():
-        session = store_one(
-            summary, project_id=choice.project_id, owner=actor, follows_id=choice.follows_id, questions=0
-        )
+        session = store_one(summary, project_id=choice.project_id, **local)
         _settle(attempt, State.CREATED, session=session)
         record(AuditAction.SESSION_CREATED, actor=actor, origin=origin, subject=session, **_told(attempt, choice))
     return session
@@ -235,8 +171,10 @@ def _settle_failure(
 
 
 def _settle(attempt: CreationAttempt, state: CreationAttempt.State, **columns: Any) -> None:
-    CreationAttempt.objects.filter(pk=attempt.pk).update(state=state, finished_at=timezone.now(), **columns)
-    attempt.refresh_from_db()
+    columns |= {"state": state, "finished_at": timezone.now()}
+    CreationAttempt.objects.filter(pk=attempt.pk).update(**columns)
+    for name, value in columns.items():
+        setattr(attempt, name, value)
 
 
 def _told(attempt: CreationAttempt, choice: SessionChoice) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
 from django.db.models import Q
 
-from dashboard.chats.states import LockState, RunState
+from dashboard.chats.states import UNTITLED, LockState, RunState
 
 if TYPE_CHECKING:
     from dashboard.chats.models import ChatSession  # noqa: F401  # named in the base class below
@@ -26,7 +27,7 @@ _RUN_STATES = {
     RunState.RUNNING: Q(is_running=True),
     RunState.NEVER: Q(is_running=False, job_turns=None),
     RunState.FAILED: Q(is_running=False, job_turns__isnull=False, job_is_error=True),
-    RunState.SUCCEEDED: Q(is_running=False, job_turns__isnull=False, job_is_error=False),
+    RunState.SUCCEEDED: Q(is_running=False, job_turns__isnull=False) & (Q(job_is_error=False) | Q(job_is_error=None)),
 }
 
 
@@ -53,12 +54,40 @@ class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
         """Those whose shown title holds every one of these words."""
         found = self
         for word in words.split():
-            found = found.filter(Q(title__icontains=word) | Q(title="", generated_title__icontains=word))
+            match = Q(title__icontains=word) | Q(title="", generated_title__icontains=word)
+            if word.lower() in UNTITLED.lower():
+                match |= Q(title="", generated_title="")
+            found = found.filter(match)
         return found
 
     def over_source(self, index_id: str) -> ChatSessionQuerySet:
         """Those bound to this index."""
         return self.filter(sources__index_id=index_id)
+
+    def over_any_source(self, index_ids: Iterable[str]) -> ChatSessionQuerySet:
+        """Those bound to at least one of these indexes, each once; a query for the ids stays a query."""
+        return self.filter(pk__in=self.model.objects.filter(sources__index_id__in=index_ids).order_by().values("pk"))
+
+    def in_projects(self, project_ids: Iterable[str]) -> ChatSessionQuerySet:
+        """Those of these projects."""
+        return self.filter(project_id__in=project_ids)
+
+    def owned_by(self, people: Iterable[User]) -> ChatSessionQuerySet:
+        """Those created here by one of these people."""
+        return self.filter(owner__in=people)
+
+    def unowned(self) -> ChatSessionQuerySet:
+        """Those created outside Corral, or by somebody whose account is gone."""
+        return self.filter(owner=None)
+
+    def failed_with(self, words: str) -> ChatSessionQuerySet:
+        """Those whose last run failed with a message that holds these words, in this order."""
+        return self.in_run_state(RunState.FAILED).filter(job_error__icontains=words)
+
+    def found_by(self, words: str) -> ChatSessionQuerySet:
+        """The sessions whose LlamaCloud id starts with this, if there are any; else those titled like it."""
+        by_id = self.filter(session_id__startswith=words)
+        return by_id if by_id.exists() else self.titled_like(words)
 
     def newest_first(self) -> ChatSessionQuerySet:
         """By last activity, in the one order that pages of the list rely on."""
@@ -66,11 +95,12 @@ class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
 
     def older_than(self, at: datetime, pk: int) -> ChatSessionQuerySet:
         """Those that follow this place in ``newest_first``."""
-        return self.filter(Q(last_updated_at__lt=at) | Q(last_updated_at=at, id__lt=pk))
+        # The first bound says nothing new, but lets the database start at the place instead of reading up to it.
+        return self.filter(Q(last_updated_at__lt=at) | Q(last_updated_at=at, id__lt=pk), last_updated_at__lte=at)
 
     def newer_than(self, at: datetime, pk: int) -> ChatSessionQuerySet:
         """Those that precede this place in ``newest_first``."""
-        return self.filter(Q(last_updated_at__gt=at) | Q(last_updated_at=at, id__gt=pk))
+        return self.filter(Q(last_updated_at__gt=at) | Q(last_updated_at=at, id__gt=pk), last_updated_at__gte=at)
 
     def without_json(self) -> ChatSessionQuerySet:
         """Without the verbatim JSON, which no list needs."""

@@ -6,11 +6,9 @@ from django.conf import settings
 from django.db import models
 
 from dashboard.chats.filters import ChatSessionQuerySet
-from dashboard.chats.states import LockState, RunState
+from dashboard.chats.states import UNTITLED, LockState, RunState
 
 __all__ = ["ChatSession", "CreationAttempt", "LockState", "RunState", "SessionSource"]
-
-UNTITLED = "Untitled session"
 
 
 class ChatSession(models.Model):
@@ -18,7 +16,8 @@ class ChatSession(models.Model):
 
     Local columns (``title``, ``owner``, ``follows``) are never overwritten by a refresh. ``job_*`` are the job metadata
     of the most recent run and are null until there was one. ``questions`` and ``is_running`` come from the event
-    history, which is read only when it can have changed; ``questions`` is null until then.
+    history, which is read only when it can have changed; ``questions`` is null until then and ``history_of`` says with
+    which summary it was read.
     """
 
     session_id = models.CharField(max_length=255, unique=True)
@@ -38,6 +37,7 @@ class ChatSession(models.Model):
 
     questions = models.PositiveIntegerField(null=True)
     is_running = models.BooleanField(default=False)
+    history_of = models.CharField("summary the history was read with", max_length=64, blank=True)
 
     title = models.CharField("title given here", max_length=200, blank=True)
     owner = models.ForeignKey(
@@ -63,6 +63,11 @@ class ChatSession(models.Model):
             models.Index(fields=["-last_updated_at", "-id"], name="session_newest"),
             models.Index(fields=["owner", "-last_updated_at", "-id"], name="session_owner_newest"),
             models.Index(fields=["synced_at"], name="session_sync"),
+            # Few of many: without these, listing them reads every session.
+            models.Index(fields=["-last_updated_at", "-id"], condition=models.Q(is_running=True), name="session_running"),
+            models.Index(
+                fields=["-last_updated_at", "-id"], condition=models.Q(gone_at__isnull=False), name="session_gone"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -126,7 +131,7 @@ class SessionSource(models.Model):
         app_label = "dashboard"
         ordering = ["session", "position"]
         constraints = [models.UniqueConstraint(fields=["session", "index_id"], name="source_once_per_session")]
-        indexes = [models.Index(fields=["index_id"], name="source_index")]
+        indexes = [models.Index(fields=["index_id", "session"], name="source_index")]
 
     def __str__(self) -> str:
         return self.index_id

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from dashboard import upstream
 from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import Origin, record
 from dashboard.chats.models import ChatSession, CreationAttempt
-from dashboard.chats.store import store_one
+from dashboard.chats.store import no_history, store_one
 
 SEARCH_BUDGET = 5.0
 """Seconds one search may take, the person waiting."""
@@ -36,33 +37,42 @@ def reconcile(client: upstream.LlamaCloud, attempt: CreationAttempt, *, origin: 
     Returns:
         the adopted session, or ``None`` when it was not found or there is any doubt.
     """
-    twins = CreationAttempt.objects.filter(
-        state=State.CLAIMED,
-        project_id=attempt.project_id,
-        shared_access=attempt.shared_access,
-        started_at__gte=attempt.started_at - CLOCK_SKEW,
-    ).exclude(pk=attempt.pk)
-    if any(twin.index_ids == attempt.index_ids for twin in twins):
-        return None  # A session found now could be the one that is being created for somebody else.
     try:
         found = _candidates(client, attempt)
     except upstream.UpstreamError:
         return None
-    return _adopt(attempt, found[0], origin) if found is not None and len(found) == 1 else None
+    # In this order: another attempt's claim comes before its call, and its settling after; a session on the list
+    # that is somebody else's is noticed by the one or the other.
+    if found is None or _has_twin(attempt):
+        return None
+    found = _unclaimed(found, attempt)
+    return _adopt(attempt, found[0], origin) if len(found) == 1 else None
+
+
+def _has_twin(attempt: CreationAttempt) -> bool:
+    """Whether a session found now may as well be another attempt's: one that is in flight, or lost by somebody else."""
+    in_doubt = Q(state=State.CLAIMED) | Q(state=State.UNKNOWN) & ~Q(actor=attempt.actor_id)
+    twins = CreationAttempt.objects.filter(
+        in_doubt,
+        project_id=attempt.project_id,
+        shared_access=attempt.shared_access,
+        started_at__gte=attempt.started_at - CLOCK_SKEW,
+    ).exclude(pk=attempt.pk)
+    return any(twin.index_ids == attempt.index_ids for twin in twins)
 
 
 def _candidates(client: upstream.LlamaCloud, attempt: CreationAttempt) -> list[upstream.ChatSummary] | None:
-    """All sessions that may be the one; ``None`` when the list could not be read far enough to be sure."""
+    """All sessions that fit; ``None`` when the list could not be read far enough to be sure."""
     ends = time.monotonic() + SEARCH_BUDGET
     token, used, read = None, set[str](), dict[str, upstream.ChatSummary]()
     while time.monotonic() < ends:
         page = client.chats(project_id=attempt.project_id or None, page_token=token, page_size=100)
         read.update((item.session_id, item) for item in page.items)
-        if page.next_page_token is None or _reached_the_past(list(read.values()), attempt):
-            return _unclaimed([item for item in read.values() if _fits(item, attempt)], attempt)
         token = page.next_page_token
-        if token in used or page.skipped:
+        if page.skipped or token in used:
             return None
+        if token is None or _reached_the_past(list(read.values()), attempt):
+            return [item for item in read.values() if _fits(item, attempt)]
         used.add(token)
     return None
 
@@ -92,14 +102,21 @@ def _unclaimed(items: list[upstream.ChatSummary], attempt: CreationAttempt) -> l
 
 
 def _adopt(attempt: CreationAttempt, summary: upstream.ChatSummary, origin: Origin) -> ChatSession | None:
-    with transaction.atomic():
-        local = {"owner": attempt.actor, "follows": attempt.follows, "questions": 0}
-        session = store_one(summary, project_id=attempt.project_id, **local)
-        won = CreationAttempt.objects.filter(pk=attempt.pk, state=State.UNKNOWN).update(
-            state=State.ADOPTED, session=session, finished_at=timezone.now()
-        )
-        if won:
-            record(
-                AuditAction.SESSION_ADOPTED, actor=attempt.actor, origin=origin, subject=session, attempt=attempt.token
-            )
-    return session if won else CreationAttempt.objects.get(pk=attempt.pk).session
+    try:
+        with transaction.atomic():
+            return _adopt_once(attempt, summary, origin)
+    except IntegrityError:
+        return None  # Another lost attempt adopted it this moment: one session belongs to one attempt.
+
+
+def _adopt_once(attempt: CreationAttempt, summary: upstream.ChatSummary, origin: Origin) -> ChatSession | None:
+    """Adopt unless the attempt was settled in the meantime, by another process or by the person."""
+    mine = CreationAttempt.objects.select_for_update().get(pk=attempt.pk)
+    if mine.state != State.UNKNOWN:
+        return mine.session
+    local = {"owner": mine.actor, "follows": mine.follows, **no_history(summary)}
+    session = store_one(summary, project_id=mine.project_id, **local)
+    mine.state, mine.session, mine.finished_at = State.ADOPTED, session, timezone.now()
+    mine.save(update_fields=["state", "session", "finished_at"])
+    record(AuditAction.SESSION_ADOPTED, actor=mine.actor, origin=origin, subject=session, attempt=mine.token)
+    return session

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+UNTITLED = "Untitled session"
+"""What a session without any title is called."""
+
 
 class LockState(models.TextChoices):
     """Whether a session's sources can still be other ones."""

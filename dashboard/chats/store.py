@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,15 +42,30 @@ def columns_from(summary: upstream.ChatSummary, *, now: datetime) -> dict[str, A
     }
 
 
-def history_columns(detail: upstream.ChatDetail) -> dict[str, Any]:
-    """What only the event history tells: the number of questions, and whether the last one is still being answered."""
+def history_columns(detail: upstream.ChatDetail, summary: upstream.ChatSummary) -> dict[str, Any]:
+    """What only the event history tells: the number of questions, and whether the last one is still being answered.
+
+    Args:
+        detail: the session with its history.
+        summary: the one read just before it, by which it is known whether the history can have changed since.
+    """
     questions, open_turn = 0, False
     for event in detail.events:
         if isinstance(event, upstream.UserInput):
             questions, open_turn = questions + 1, True
         elif isinstance(event, upstream.Stop):
             open_turn = False
-    return {"questions": questions, "is_running": open_turn}
+    return {"questions": questions, "is_running": open_turn, "history_of": mark_of(summary)}
+
+
+def no_history(summary: upstream.ChatSummary) -> dict[str, Any]:
+    """What is known of a session that was made this moment: nobody has asked anything."""
+    return {"questions": 0, "history_of": mark_of(summary)}
+
+
+def mark_of(summary: upstream.ChatSummary) -> str:
+    """A short stand-in for a summary, equal for equal ones."""
+    return hashlib.sha256(json.dumps(summary.raw, sort_keys=True).encode()).hexdigest()
 
 
 _UPSTREAM_COLUMNS = [
@@ -61,65 +78,109 @@ _UPSTREAM_COLUMNS = [
 def store_summaries(summaries: Sequence[upstream.ChatSummary], *, project_id: str, now: datetime | None = None) -> None:
     """Insert or refresh sessions and their sources, in a handful of queries however many there are.
 
+    A reading never overwrites a newer one: a list that was asked for before a session was deleted must not bring it
+    back.
+
     Args:
-        summaries: as read, without duplicates.
+        summaries: as read.
         project_id: the project they were listed in.
-        now: the moment of the reading.
+        now: the moment they were asked for.
     """
     now = now or timezone.now()
+    with transaction.atomic():
+        _store(summaries, project_id, now)
+
+
+def _store(
+    summaries: Sequence[upstream.ChatSummary], project_id: str, now: datetime, local: Mapping[str, Any] | None = None
+) -> list[ChatSession]:
+    """Do it; answer the rows that were new, as they are stored now."""
+    by_id, known = _not_known_better(summaries, now)
+    local = local or {}
     rows = [
         ChatSession(
-            session_id=summary.session_id,
+            session_id=session_id,
             project_id=project_id,
             first_seen_at=now,
             synced_at=now,
-            **columns_from(summary, now=now),
+            **columns_from(by_id[session_id], now=now),
+            **local,
         )
-        for summary in summaries
+        for session_id in sorted(by_id)
     ]
-    with transaction.atomic():
-        ChatSession.objects.bulk_create(
-            rows, update_conflicts=True, unique_fields=["session_id"], update_fields=_UPSTREAM_COLUMNS, batch_size=40
-        )
-        _store_sources(summaries)
+    # Sets the rows' keys too, of new and of known ones.
+    ChatSession.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["session_id"],
+        update_fields=[*_UPSTREAM_COLUMNS, *local],
+        batch_size=40,
+    )
+    _store_sources({row.pk: _each_once(by_id[row.session_id].index_ids or ()) for row in rows}, known)
+    return [row for row in rows if row.pk not in known]
 
 
-def _store_sources(summaries: Sequence[upstream.ChatSummary]) -> None:
+def _not_known_better(
+    summaries: Sequence[upstream.ChatSummary], now: datetime
+) -> tuple[dict[str, upstream.ChatSummary], set[int]]:
+    """Each session once, without those read since; and the keys of those that are stored already.
+
+    Locked in one order, so that two writers never wait for each other.
+    """
+    by_id = {summary.session_id: summary for summary in summaries}
+    stored = ChatSession.objects.select_for_update().filter(session_id__in=by_id).order_by("session_id")
+    known = set()
+    for pk, session_id, synced_at in stored.values_list("pk", "session_id", "synced_at"):
+        known.add(pk)
+        if synced_at > now:
+            del by_id[session_id]
+    return by_id, known
+
+
+def _store_sources(wanted: Mapping[int, list[str]], known: set[int]) -> None:
     """Rewrite the sources of those sessions whose set differs from what is stored: normally the new ones only."""
-    wanted = {summary.session_id: summary.index_ids or () for summary in summaries}
-    pks = dict(ChatSession.objects.filter(session_id__in=wanted).values_list("session_id", "pk"))
     stored: dict[int, list[str]] = {}
-    for pk, index_id in (
-        SessionSource.objects.filter(session__in=pks.values())
-        .order_by("session", "position")
-        .values_list("session_id", "index_id")
-    ):
-        stored.setdefault(pk, []).append(index_id)
-    changed = {pks[sid]: ids for sid, ids in wanted.items() if stored.get(pks[sid], []) != list(dict.fromkeys(ids))}
-    SessionSource.objects.filter(session__in=[pk for pk in changed if pk in stored]).delete()
+    if known:
+        sources = SessionSource.objects.filter(session__in=known).order_by("session_id", "position")
+        for pk, index_id in sources.values_list("session_id", "index_id"):
+            stored.setdefault(pk, []).append(index_id)
+    changed = {pk: ids for pk, ids in wanted.items() if stored.get(pk, []) != ids}
+    if replaced := [pk for pk in changed if pk in stored]:
+        SessionSource.objects.filter(session__in=replaced).delete()
     SessionSource.objects.bulk_create(
         [
             SessionSource(session_id=pk, index_id=index_id, position=position)
             for pk, ids in changed.items()
-            for position, index_id in enumerate(dict.fromkeys(ids))
+            for position, index_id in enumerate(ids)
         ],
+        # Another process may have met the same new session at the same moment, and stored the same set.
+        ignore_conflicts=True,
         batch_size=300,
     )
 
 
-def store_one(summary: upstream.ChatSummary, *, project_id: str, **local: Any) -> ChatSession:
+def _each_once(index_ids: Sequence[str]) -> list[str]:
+    """In LlamaCloud's order; an id longer than the column could not be stored and is no index of ours."""
+    return [index_id for index_id in dict.fromkeys(index_ids) if len(index_id) <= 255]
+
+
+def store_one(
+    summary: upstream.ChatSummary, *, project_id: str, now: datetime | None = None, **local: Any
+) -> ChatSession:
     """Insert or refresh one session.
 
     Args:
         summary: as read.
         project_id: the project it belongs to.
+        now: the moment it was asked for.
         local: values for local or history columns, set along with it.
 
     Returns:
         the stored row.
     """
     with transaction.atomic():
-        store_summaries([summary], project_id=project_id)
+        if new := _store([summary], project_id, now or timezone.now(), local):
+            return new[0]
         if local:
             ChatSession.objects.filter(session_id=summary.session_id).update(**local)
         return ChatSession.objects.get(session_id=summary.session_id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +13,22 @@ from django.utils import timezone
 from dashboard import upstream
 from dashboard.catalog.models import Project
 from dashboard.chats.models import ChatSession
-from dashboard.chats.store import history_columns, store_one, store_summaries
+from dashboard.chats.store import history_columns, mark_of, store_one, store_summaries
 
 PAGE_SIZE = 100
 VANISHED_CHECKS = 25
 """Sessions that a full pass did not meet and that are asked for by id, per step, before one is called gone: a list
 that changes between two pages may skip an item (contract.md §14.3)."""
+EMPTY_PAGES = 5
+"""Empty pages in a row that are followed because they bear a new token."""
+REMEMBERED = 50
+"""Tokens and pages by which a list that leads in a circle is noticed."""
+
+_FIRST_PAGE: dict[str, Any] = {"token": None, "used": [], "pages": [], "empty": 0}
+_ODD_SESSION = (upstream.AccessRefused, upstream.BadRequest, upstream.Invalid, upstream.UnreadableAnswer)
+"""One session that LlamaCloud does not show properly must not keep the pass from its end."""
+_NOT_THIS_PROJECT = (upstream.AccessRefused, upstream.NotFound)
+"""A key is good for one project, yet may be told of others (contract.md §1)."""
 
 
 def refresh_one(client: upstream.LlamaCloud, session: ChatSession) -> ChatSession:
@@ -32,17 +44,21 @@ def refresh_one(client: upstream.LlamaCloud, session: ChatSession) -> ChatSessio
     Raises:
         upstream.UpstreamError: nothing was changed.
     """
-    project_id = session.project_id
+    project_id, asked_at = session.project_id, timezone.now()
     try:
         summary = client.chat_summary(session.session_id, project_id=project_id or None)
         if not _history_may_differ(session, summary):
-            return store_one(summary, project_id=project_id)
+            return store_one(summary, project_id=project_id, now=asked_at)
         detail = client.chat(session.session_id, project_id=project_id or None)
     except upstream.NotFound:
         mark_gone(session)
         return ChatSession.objects.get(pk=session.pk)
     # The detail is newer than the summary, but ``raw`` must stay a summary: the history is not cached here.
-    return store_one(summary, project_id=project_id, **history_columns(detail))
+    session = store_one(summary, project_id=project_id, now=asked_at)
+    # Read again or deleted in the meantime? Then that is the newer truth.
+    unchanged = ChatSession.objects.filter(pk=session.pk, synced_at=asked_at)
+    unchanged.update(**history_columns(detail, summary))
+    return ChatSession.objects.get(pk=session.pk)
 
 
 def fetch_unknown(client: upstream.LlamaCloud, session_id: str) -> ChatSession | None:
@@ -53,18 +69,19 @@ def fetch_unknown(client: upstream.LlamaCloud, session_id: str) -> ChatSession |
         session_id: the id somebody asks for.
     """
     for project_id in session_projects():
+        asked_at = timezone.now()
         try:
             summary = client.chat_summary(session_id, project_id=project_id or None)
         except upstream.Refusal:
             continue
-        except (upstream.UpstreamError, ValueError):
+        except upstream.UpstreamError:
             return None
-        return store_one(summary, project_id=project_id)
+        return store_one(summary, project_id=project_id, now=asked_at)
     return None
 
 
 def _history_may_differ(session: ChatSession, summary: upstream.ChatSummary) -> bool:
-    return session.questions is None or session.is_running or session.raw != summary.raw
+    return session.questions is None or session.is_running or session.history_of != mark_of(summary)
 
 
 def mark_gone(session: ChatSession) -> None:
@@ -79,9 +96,18 @@ def refresh_recent(client: upstream.LlamaCloud) -> None:
     Raises:
         upstream.UpstreamError: a page could not be read; earlier projects are stored.
     """
+    read, refused = 0, None
     for project_id in session_projects():
-        page = client.chats(project_id=project_id or None, page_size=PAGE_SIZE)
-        store_summaries(page.items, project_id=project_id)
+        asked_at = timezone.now()
+        try:
+            page = client.chats(project_id=project_id or None, page_size=PAGE_SIZE)
+        except _NOT_THIS_PROJECT as error:
+            refused = error
+            continue
+        store_summaries(page.items, project_id=project_id, now=asked_at)
+        read += 1
+    if refused is not None and not read:
+        raise refused
 
 
 def session_projects() -> list[str]:
@@ -107,53 +133,66 @@ def refresh_all(client: upstream.LlamaCloud, cursor: Any = None, *, budget: floa
     ends = time.monotonic() + budget
     at = cursor or _new_pass()
     while at["projects"]:
-        project_id = at["projects"][0]
-        page = client.chats(project_id=project_id or None, page_token=at["token"], page_size=PAGE_SIZE)
-        at = _next_page(at, page)
-        store_summaries(page.items, project_id=project_id)
+        project_id, asked_at = at["projects"][0], timezone.now()
+        try:
+            page = client.chats(project_id=project_id or None, page_token=at["token"], page_size=PAGE_SIZE)
+        except upstream.Refusal as error:
+            at = _without_project(at, error)
+        else:
+            store_summaries(page.items, project_id=project_id, now=asked_at)
+            at = _next_page(at, page)
         if time.monotonic() > ends:
             return at
-    return _check_vanished(client, at)
+    return _check_vanished(client, at, ends) if at["whole"] else None
 
 
 def _new_pass() -> dict[str, Any]:
     projects = session_projects()
-    return {"began": timezone.now().isoformat(), "projects": projects, "all": projects, "whole": True, **_FIRST_PAGE}
+    began = timezone.now().isoformat()
+    return {"began": began, "projects": projects, "all": projects, "whole": True, "checked": 0, **_FIRST_PAGE}
 
 
-_FIRST_PAGE: dict[str, Any] = {"token": None, "used": [], "empty": 0}
-EMPTY_PAGES = 5
-"""Empty pages in a row that are followed because they bear a new token."""
+def _without_project(at: dict[str, Any], error: upstream.Refusal) -> dict[str, Any]:
+    """Go on behind a project that cannot be read (further); its sessions are not looked for.
+
+    Raises:
+        upstream.Refusal: the refusal says something about the key or the moment, or no project would be left.
+    """
+    later_page = at["token"] is not None
+    stale_token = later_page and isinstance(error, upstream.BadRequest | upstream.Invalid)
+    others = [project for project in at["all"] if project != at["projects"][0]]
+    if not stale_token and not (isinstance(error, _NOT_THIS_PROJECT) and others):
+        raise error
+    return {**at, **_FIRST_PAGE, "projects": at["projects"][1:], "all": others}
 
 
 def _next_page(at: dict[str, Any], page: upstream.ChatPage) -> dict[str, Any]:
-    """Where to go on after this page, which is not stored yet.
+    """Where to go on after this page.
 
     A token that was used already, a page with nothing new, or a sixth empty page in a row ends the project as not
     wholly read (contract.md §3, §14.4).
     """
     token = page.next_page_token
+    seen = hashlib.sha256("\n".join(sorted(item.session_id for item in page.items)).encode()).hexdigest()
     empty = 0 if page.items else at["empty"] + 1
-    stuck = token is not None and (token in at["used"] or empty > EMPTY_PAGES or _nothing_new(at, page))
+    circular = token in at["used"] or (bool(page.items) and seen in at["pages"])
+    stuck = token is not None and (circular or empty > EMPTY_PAGES)
     whole = at["whole"] and not stuck and not page.skipped
     if token is None or stuck:
         return {**at, **_FIRST_PAGE, "projects": at["projects"][1:], "whole": whole}
-    return {**at, "token": token, "used": [*at["used"], token][-50:], "empty": empty, "whole": whole}
+    used, pages = [*at["used"], token][-REMEMBERED:], [*at["pages"], seen][-REMEMBERED:]
+    return {**at, "token": token, "used": used, "pages": pages, "empty": empty, "whole": whole}
 
 
-def _nothing_new(at: dict[str, Any], page: upstream.ChatPage) -> bool:
-    ids = [item.session_id for item in page.items]
-    met = ChatSession.objects.filter(session_id__in=ids, synced_at__gte=datetime.fromisoformat(at["began"]))
-    return bool(ids) and met.count() == len(ids)
-
-
-def _check_vanished(client: upstream.LlamaCloud, at: dict[str, Any]) -> dict[str, Any] | None:
-    if not at["whole"]:
-        return None
-    missed = ChatSession.objects.present().filter(
-        project_id__in=at["all"], synced_at__lt=datetime.fromisoformat(at["began"])
-    )
-    batch = list(missed.order_by("pk")[:VANISHED_CHECKS])
+def _check_vanished(client: upstream.LlamaCloud, at: dict[str, Any], ends: float) -> dict[str, Any] | None:
+    """Ask by id for those the pass did not meet; "" is the project of sessions made before any project was known."""
+    began = datetime.fromisoformat(at["began"])
+    missed = ChatSession.objects.present().filter(project_id__in=[*at["all"], ""], synced_at__lt=began)
+    batch = list(missed.filter(pk__gt=at["checked"]).order_by("pk")[:VANISHED_CHECKS])
     for session in batch:
-        refresh_one(client, session)
+        with suppress(_ODD_SESSION):
+            refresh_one(client, session)
+        at = {**at, "checked": session.pk}
+        if time.monotonic() > ends:
+            return at
     return at if len(batch) == VANISHED_CHECKS else None

@@ -11,7 +11,7 @@ from django.utils import timezone
 from dashboard import upstream
 from dashboard.audit.trail import Origin
 from dashboard.catalog.sync import refresh_catalog
-from dashboard.chats.create import CLAIM_LASTS, settle_dead_claim
+from dashboard.chats.claims import CLAIM_LASTS, settle_dead_claim
 from dashboard.chats.models import CreationAttempt
 from dashboard.chats.reconcile import reconcile
 from dashboard.chats.sync import refresh_all, refresh_recent

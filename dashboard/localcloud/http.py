@@ -126,6 +126,8 @@ class Request:
         raw = self._bytes()
         try:
             value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant) if raw else {}
+            # A lone surrogate is legal in JSON's escapes and in Python, but no text that can be stored.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
         except (ValueError, RecursionError):
             raise invalid(("body",), "JSON decode error", "json_invalid", {}) from None
         try:
@@ -138,7 +140,7 @@ class Request:
         length = self.environ.get("CONTENT_LENGTH") or ""
         if not length and not self.environ.get("wsgi.input_terminated"):
             return b""
-        wanted = int(length) if length.isdecimal() else MAX_BODY_BYTES + 1
+        wanted = int(length) if length else 16 * MAX_BODY_BYTES
         # Read the excess of a slightly too large body too, so that the refusal reaches the sender.
         body: bytes = self.environ["wsgi.input"].read(min(wanted, 16 * MAX_BODY_BYTES))
         if len(body) > MAX_BODY_BYTES or wanted > 16 * MAX_BODY_BYTES:

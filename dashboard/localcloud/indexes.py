@@ -65,7 +65,7 @@ class Indexes:
             rows = db.execute("SELECT id FROM indexes ORDER BY folder").fetchall()
         for row in gone:
             log.info("index %r is gone with its folder", row["folder"])
-        threads = [self._start(row["id"], 0) for row in rows]
+        threads = [self.start(row["id"], 0) for row in rows]
         for thread in filter(None, threads):
             thread.join(wait / len(threads))
 
@@ -112,7 +112,7 @@ class Indexes:
     def sync(self, request: Request, index_id: str) -> Response:
         """202; joins a sync that is already running."""
         check_tenant(request)
-        self._start(self.resolve(index_id)["id"], self._delay)
+        self.start(self.resolve(index_id)["id"], self._delay)
         return Response(202, {})
 
     def cancel_sync(self, request: Request, index_id: str) -> Response:
@@ -135,7 +135,13 @@ class Indexes:
             cancelled.set()
             thread.join(10)
 
-    def _start(self, key: str, delay: float) -> threading.Thread | None:
+    def start(self, key: str, delay: float) -> threading.Thread | None:
+        """Begin a sync in the background, unless one is running.
+
+        Args:
+            key: the index's ``id``.
+            delay: seconds to wait before the work.
+        """
         with self._guard:
             if key in self._runs:
                 return None

@@ -23,7 +23,7 @@ class Outcome:
 
 
 def ingest(store: Store, index_id: str, folder: Path, cancelled: threading.Event) -> Outcome | None:
-    """Read what changed since the last time, forget what is gone.
+    """Read what changed since the last time; forget what is gone or has become unreadable.
 
     Each document is its own short transaction, so questions are answered meanwhile.
 

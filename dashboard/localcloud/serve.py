@@ -13,7 +13,9 @@ THREADS = 64
 """A running stream holds one."""
 
 
-class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn with its settings given in code instead of on a command line."""
+
     def __init__(self, options: dict[str, Any], arguments: dict[str, Any]) -> None:
         self._options = options
         self._arguments = arguments
@@ -26,6 +28,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def load(self) -> Localcloud:
         # Runs in the worker, after the fork: a SQLite connection must not cross it.
         return Localcloud(**self._arguments)
+
+
+def close_application(server: Any, worker: Any) -> None:
+    """Let running turns end with a stored ``stop`` when the worker ends; one that never loaded has none."""
+    application = getattr(worker, "wsgi", None)
+    if isinstance(application, Localcloud):
+        application.close()
 
 
 def serve(
@@ -60,6 +69,7 @@ def serve(
         "graceful_timeout": 2,
         "proc_name": "localcloud",
         "control_socket_disable": True,
+        "worker_exit": close_application,
     }
     arguments = {
         "docs": docs,
@@ -68,4 +78,4 @@ def serve(
         "token_delay": token_delay,
         "sync_delay": sync_delay,
     }
-    _Server(options, arguments).run()
+    Server(options, arguments).run()

@@ -74,7 +74,7 @@ def took(milliseconds: float | None) -> str:
 
 @register.filter
 def sharing(access: str) -> str:
-    """What others with a link may do, for LlamaCloud's ``shared_access`` (contract.md §6); a new word is shown as it is."""
+    """What others with a link may do, by ``shared_access`` (contract.md §6); a new word is shown as it is."""
     return SHARING.get(access) or wording.visible(access, 40)
 
 
@@ -94,7 +94,7 @@ def ago(moment: datetime | None) -> str:
     exact = wording.exact(moment)
     return format_html(
         '<time datetime="{}" title="{}">{}<span class="visually-hidden"> ({})</span></time>',
-        moment.isoformat(),
+        moment.isoformat(timespec="seconds"),
         exact,
         wording.relative(moment, timezone.now()),
         exact,

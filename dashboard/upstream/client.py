@@ -182,7 +182,8 @@ class LlamaCloud:
             on_quiet: called once, from another thread, when no byte of the answer came for ``quiet_after`` seconds.
         """
         asked = self._of_chat("POST", "/api/v1/chat/{session_id}/messages/stream", session_id, project_id)
-        request = replace(asked, body=params.model_dump(), accept="text/event-stream, application/json")
+        accept = "text/event-stream, application/json"
+        request = replace(asked, body=params.model_dump(), accept=accept, encoding="identity")
         return TurnStream(
             self._http, request, on_quiet=on_quiet, quiet_after=self._quiet_after, read_gap=self._stream_gap
         )

@@ -19,7 +19,10 @@ from typing import Any, Self
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 
+CONNECT_SECONDS = 3.0
+"""For all of a name's addresses together."""
 IDLE_REUSE_SECONDS = 2.0
 """A connection idle for longer is not reused for anything but reads: the server may be closing it at this moment."""
 
@@ -121,6 +124,20 @@ class _Reporting(HTTPConnection):
             self._connecting = False
 
     def _new_conn(self) -> socket.socket:
+        """Try the name's addresses within one time-out for all; urllib3 would wait that long for each of them."""
+        name, allowed = self.host, self.timeout
+        ends = time.monotonic() + (allowed if isinstance(allowed, int | float) else CONNECT_SECONDS)
+        *others, last = _addresses(name, self.port)
+        try:
+            for address in others:
+                with contextlib.suppress(HTTPError):
+                    return self._connected(address, ends)
+            return self._connected(last, ends)
+        finally:
+            self.host, self.timeout = name, allowed
+
+    def _connected(self, address: str, ends: float) -> socket.socket:
+        self.host, self.timeout = address, max(0.01, ends - time.monotonic())
         sock = super()._new_conn()
         self._report(sock)
         return sock
@@ -145,6 +162,15 @@ class _Reporting(HTTPConnection):
 
 class _ReportingTLS(_Reporting, HTTPSConnection):
     """The same over TLS."""
+
+
+def _addresses(name: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        # The attempt to connect fails over the same name, and says so in urllib3's terms.
+        return [name]
+    return list(dict.fromkeys(str(address[0]) for *_, address in found)) or [name]
 
 
 class _Fresh(HTTPConnectionPool):

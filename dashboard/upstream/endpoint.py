@@ -28,6 +28,7 @@ class Request:
         query: parameters; a ``None`` is left out.
         body: the JSON body, or ``None`` for none.
         accept: the media types asked for.
+        encoding: the compression asked for; a stream asks for none, because a compressor waits for more.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Request:
     query: Mapping[str, str | int | None] = field(default_factory=dict)
     body: Any = None
     accept: str = "application/json"
+    encoding: str = "gzip"
 
     @property
     def is_read(self) -> bool:
@@ -72,8 +74,7 @@ def new_session(key: str, pool_size: int) -> requests.Session:
     session.auth = _Bearer(key)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     session.headers.clear()
-    # gzip only: of what urllib3 may decode it is the one whose output it bounds in every version we accept.
-    session.headers.update({"User-Agent": f"Corral/{_version()}", "Accept-Encoding": "gzip"})
+    session.headers.update({"User-Agent": f"Corral/{_version()}"})
     adapter = Adapter(pool_connections=4, pool_maxsize=pool_size, max_retries=0, pool_block=False)
     session.mount("https://", adapter)
     session.mount("http://", adapter)

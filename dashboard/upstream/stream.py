@@ -65,8 +65,7 @@ class TurnStream:
         self._call = Call(None, safe=False)
         self._open = ExitStack()
         self._response: requests.Response | None = None
-        self._quiet = threading.Timer(quiet_after, on_quiet or (lambda: None))
-        self._quiet.daemon = True
+        self._quiet = None if on_quiet is None else threading.Timer(quiet_after, on_quiet)
 
     def __repr__(self) -> str:
         return "<TurnStream>"
@@ -74,8 +73,10 @@ class TurnStream:
     def __enter__(self) -> Self:
         """Send the question and wait for the head of the answer."""
         started, status = time.monotonic(), 0
-        self._quiet.start()
-        self._open.callback(self._quiet.cancel)
+        if self._quiet is not None:
+            self._quiet.daemon = True
+            self._quiet.start()
+        self._open.callback(self._heard)
         self._open.enter_context(self._call)
         try:
             with self._call.on_this_thread():
@@ -100,8 +101,13 @@ class TurnStream:
 
         Whoever iterates gets :class:`AnswerLost`. LlamaCloud may go on with the turn: it has no call to cancel one.
         """
-        self._quiet.cancel()
+        self._heard()
         self._call.abandon()
+
+    def _heard(self) -> None:
+        """There is no silence to tell of, or nobody waits any more."""
+        if self._quiet is not None:
+            self._quiet.cancel()
 
     def __iter__(self) -> Iterator[Event]:
         if self._response is None:
@@ -136,7 +142,7 @@ class TurnStream:
                 part = next(source, None)
             if part is None:
                 return
-            self._quiet.cancel()
+            self._heard()
             size += len(part)
             if size > STREAM_BYTES:
                 raise UnreadableAnswer(f"LlamaCloud sent more than {STREAM_BYTES} bytes in one turn")

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from dashboard.upstream.connections import Call
+from dashboard.upstream.connections import CONNECT_SECONDS, Call
 from dashboard.upstream.endpoint import Answer, Request, new_session, normalised, origin, target_of
 from dashboard.upstream.errors import (
     AnswerLost,
@@ -34,7 +34,6 @@ from dashboard.upstream.jsontext import read_json
 
 log = logging.getLogger("dashboard.upstream")
 
-CONNECT_SECONDS = 3.0
 READ_ATTEMPTS = 3
 REDIRECT_HOPS = 3
 ERROR_BODY_BYTES = 64 * 1024
@@ -184,10 +183,9 @@ class Transport:
         self, request: Request, url: str, query: Mapping[str, str | int], call: Call, read_gap: float
     ) -> requests.Response:
         try:
+            headers = {"Accept": request.accept, "Accept-Encoding": request.encoding}
             prepared = self._session.prepare_request(
-                requests.Request(
-                    request.method, url, params=dict(query), json=request.body, headers={"Accept": request.accept}
-                )
+                requests.Request(request.method, url, params=dict(query), json=request.body, headers=headers)
             )
             # Straight to the adapter: even told not to follow, the session would read a redirect's body to its end
             # and prepare the next request.

@@ -6,8 +6,10 @@ import ipaddress
 import logging
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
@@ -76,7 +78,10 @@ def _address(text: str) -> str | None:
 
 
 class ErrorMiddleware:
-    """Turns every :class:`DashboardError` into the page or fragment that tells it; the only place that does."""
+    """Turns every :class:`DashboardError` into the page or fragment that tells it; the only place that does.
+
+    It also refuses what no browser sends and PostgreSQL cannot take: NUL, in an address or in a form.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -85,9 +90,20 @@ class ErrorMiddleware:
         """Nothing on the way in or out."""
         return self.get_response(request)
 
+    def process_view(self, request: HttpRequest, *_view: Any) -> None:
+        """Look for NUL before any view can use it.
+
+        Raises:
+            BadRequest: there is one; Django answers 400.
+        """
+        for sent in (request.GET, request.POST):
+            if any("\0" in value for values in sent.lists() for value in (values[0], *values[1])):
+                raise BadRequest("NUL in a parameter")
+
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Answer for what a view let through; unexpected errors stay with Django."""
         if not isinstance(error, DashboardError):
             return None
-        log.warning("%s %s: %s", request.method, request.path, error.code)
+        # Escaped: a line break in an address must not forge a line of the log.
+        log.warning("%s %s: %s", request.method, request.path.encode("unicode_escape").decode(), error.code)
         return error_answer(request, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.http import QueryDict
 
@@ -52,8 +52,9 @@ def _place(text: str) -> tuple[datetime, int] | None:
     at, _, pk = text.partition("~")
     try:
         moment = datetime.fromisoformat(at)
-        return (moment, int(pk)) if moment.tzinfo and len(pk) < 19 else None
-    except ValueError:
+        return (moment.astimezone(UTC), int(pk)) if moment.tzinfo and len(pk) < 19 else None
+    except (ValueError, OverflowError):
+        # OverflowError: year 1 or 9999 with an offset has no UTC.
         return None
 
 

@@ -39,6 +39,11 @@ def error_answer(request: HttpRequest, error: DashboardError) -> HttpResponse:
         "request_id": getattr(request, "request_id", ""),
     }
     response = page_or_fragment(request, "errors/page.html", "errors/_fragment.html", context, status=error.status)
+    return tell_when_to_retry(response, error)
+
+
+def tell_when_to_retry(response: HttpResponse, error: DashboardError) -> HttpResponse:
+    """Pass on how long LlamaCloud asked us to wait, if it did."""
     if error.retry_after is not None:
         response["Retry-After"] = str(error.retry_after)
     return response

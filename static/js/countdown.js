@@ -1,7 +1,7 @@
 // Counts a "try again in 30 seconds" down, keeps the main button still until then, and says when it is time.
 (() => {
   const clock = document.querySelector("[data-countdown]");
-  const button = document.querySelector("form .button-primary[data-busy]");
+  const button = document.querySelector("main form .button[data-busy]");
   if (!clock || !button) return;
   const until = performance.now() + Number(clock.dataset.countdown) * 1000;
   button.disabled = true;

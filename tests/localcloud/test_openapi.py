@@ -97,7 +97,7 @@ def ask(server: RunningLocalcloud, session_id: str, index: str) -> None:
     server.call("POST", f"/api/v1/chat/{session_id}/messages/stream", json=body)
 
 
-def make_real(case: schemathesis.Case, server: RunningLocalcloud) -> None:
+def make_real(case: schemathesis.Case[Any], server: RunningLocalcloud) -> None:
     """Point a valid request at things that exist; invented ids would only ever meet 404."""
     index = server.index_ids()["Garden notes"]
     for name in ("project_id", "organization_id"):
@@ -119,7 +119,7 @@ def make_real(case: schemathesis.Case, server: RunningLocalcloud) -> None:
 
 @schema.parametrize()
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-def test_localcloud_answers_as_the_vendor_says(case: schemathesis.Case, localcloud: RunningLocalcloud) -> None:
+def test_localcloud_answers_as_the_vendor_says(case: schemathesis.Case[Any], localcloud: RunningLocalcloud) -> None:
     meta = case.meta
     if meta is not None and meta.generation.mode is GenerationMode.POSITIVE:
         make_real(case, localcloud)

@@ -26,12 +26,9 @@ def sdk(localcloud: RunningLocalcloud) -> Iterator[LlamaCloud]:
 
 def read_stream(client: LlamaCloud, session_id: str, **body: Any) -> list[tuple[float, dict[str, Any]]]:
     """The events of a turn with their arrival times, read the way LlamaCloud's guide does."""
-    events = []
     with client.chat.with_streaming_response.stream(session_id, **body) as response:
-        for line in response.iter_lines():
-            if line.startswith("data: "):
-                events.append((time.monotonic(), json.loads(line[6:])))
-    return events
+        lines = ((time.monotonic(), line) for line in response.iter_lines())
+        return [(at, json.loads(line[6:])) for at, line in lines if line.startswith("data: ")]
 
 
 def test_projects_in_both_versions(sdk: LlamaCloud) -> None:

@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.upstream import ServerEvent, SseDecoder, UnreadableAnswer
@@ -58,12 +58,14 @@ def reference(stream: bytes) -> list[ServerEvent]:
     return events
 
 
+@settings(deadline=None)
 @given(streams)
 def test_the_decoder_reads_as_the_standard_says(stream: bytes) -> None:
     # The standard dispatches an event whose only data line is empty; a turn's events are JSON, so it says nothing.
     assert decode(stream)[0] == [event for event in reference(stream) if event.data]
 
 
+@settings(deadline=None)
 @given(streams)
 def test_every_single_cut_gives_the_same_events(stream: bytes) -> None:
     whole = decode(stream)
@@ -71,12 +73,14 @@ def test_every_single_cut_gives_the_same_events(stream: bytes) -> None:
         assert decode(stream[:cut], stream[cut:]) == whole
 
 
+@settings(deadline=None)
 @given(streams, st.lists(st.integers(0, 200)))
 def test_any_set_of_cuts_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     assert decode(*(stream[start:end] for start, end in pairwise(places))) == decode(stream)
 
 
+@settings(deadline=None)
 @given(streams)
 def test_byte_by_byte_gives_the_same_events(stream: bytes) -> None:
     assert decode(*(bytes([byte]) for byte in stream)) == decode(stream)

@@ -81,6 +81,7 @@ def test_the_question_carries_exactly_the_documented_body(faulty: FaultyServer) 
     assert request.json() == {"index_ids": ["b", "a"], "prompt": "Why?", "require_all_indexes": True}
     assert request.query == {"project_id": ["pro-1"]}
     assert request.headers["accept"] == "text/event-stream, application/json"
+    assert request.headers["accept-encoding"] == "identity"
 
 
 def test_nothing_is_sent_before_the_with_block(faulty: FaultyServer) -> None:

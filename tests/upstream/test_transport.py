@@ -9,9 +9,9 @@ import subprocess
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,55 @@ def test_no_listener_means_nothing_was_sent() -> None:
 def test_an_unknown_name_means_nothing_was_sent() -> None:
     error = failure(lambda: create(LlamaCloud("http://no-such-host.invalid", KEY)))
     assert (type(error), error.outcome) == (Unreachable, "refused")
+
+
+DEAF = [f"127.0.0.{number}" for number in range(2, 8)]
+
+
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """A port on which every address of :data:`DEAF` lets a caller hang, as behind a silent firewall."""
+    with ExitStack() as sockets:
+        port = 0
+        for address in DEAF:
+            listener = sockets.enter_context(closing(socket.socket()))
+            listener.bind((address, port))
+            listener.listen(0)
+            port = int(listener.getsockname()[1])
+            for _ in range(3):
+                # Its queue full, a listener answers no more.
+                filler = sockets.enter_context(closing(socket.socket()))
+                filler.setblocking(False)
+                with suppress(BlockingIOError):
+                    filler.connect((address, port))
+        yield port
+
+
+def named(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Give ``many.invalid`` these addresses; the resolver is the one thing here that cannot be run for real."""
+    known = socket.getaddrinfo
+
+    def resolve(host: Any, port: Any, *args: Any, **options: Any) -> Any:
+        if host == "many.invalid":
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+        return known(host, port, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+def test_many_silent_addresses_share_one_time_out(deaf: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    named(monkeypatch, *DEAF)
+    client, started = LlamaCloud(f"http://many.invalid:{deaf}", KEY, create_budget=0.6), time.monotonic()
+    error = failure(lambda: create(client))
+    assert (type(error), error.outcome) == (Unreachable, "refused")
+    assert time.monotonic() - started < 0.6 * len(DEAF) * 0.6
+
+
+def test_the_next_address_is_tried_when_one_refuses(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    named(monkeypatch, "127.0.0.2", "127.0.0.1")
+    client = LlamaCloud(f"http://many.invalid:{faulty.port}", KEY)
+    assert client.projects().complete
+    assert faulty.requests[0].headers["host"] == f"many.invalid:{faulty.port}"
 
 
 # Reads

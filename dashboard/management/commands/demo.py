@@ -22,7 +22,7 @@ from dashboard.management import ports
 from dashboard.management.children import ChildDied, Children, Interrupted
 
 HOST = "127.0.0.1"
-FOLDER = settings.BASE_DIR / ".demo"
+FOLDER = Path(".demo")
 DOCUMENTS = settings.BASE_DIR / "dashboard" / "localcloud" / "samples"
 
 
@@ -45,7 +45,7 @@ class DemoSecrets:
         path = folder / "secrets.json"
         if path.exists():
             return cls(**json.loads(path.read_text(encoding="utf-8")))
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = cls()
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             json.dump(asdict(made), file)
@@ -62,12 +62,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the port."""
         parser.add_argument("--port", type=int, default=8000, help="port of the dashboard (default: %(default)s)")
+        parser.add_argument("--data", type=Path, default=FOLDER, help="where its data is kept (default: %(default)s)")
         # Run by this command itself, in the environment it prepared.
         parser.add_argument("--seed", action="store_true", help=argparse.SUPPRESS)
 
-    def handle(self, *args: Any, port: int, seed: bool, **options: Any) -> None:
+    def handle(self, *args: Any, port: int, data: Path, seed: bool, **options: Any) -> None:
         """Run until told to stop."""
-        known = DemoSecrets.kept_in(FOLDER)
+        folder = settings.BASE_DIR / data
+        known = DemoSecrets.kept_in(folder)
         if seed:
             _seed(known)
             return
@@ -75,21 +77,21 @@ class Command(BaseCommand):
             raise CommandError(f"Port {port} is in use. Stop what listens there, or choose another: --port {port + 1}")
         try:
             with Children() as children:
-                self._start(children, known, port)
+                self._start(children, known, folder, port)
                 self._welcome(known, port)
                 children.watch()
         except Interrupted:
-            self.stdout.write("Stopped. The demo's data is kept in .demo/ for the next time.")
+            self.stdout.write(f"Stopped. The demo's data is kept in {data} for the next time.")
         except ChildDied as died:
             raise CommandError(f"The demo has stopped: {died}") from None
 
-    def _start(self, children: Children, known: DemoSecrets, port: int) -> None:
+    def _start(self, children: Children, known: DemoSecrets, folder: Path, port: int) -> None:
         cloud_port = ports.any_free(HOST)
-        environment = _environment(known, cloud_port)
-        for step in (["migrate", "--verbosity=0"], ["demo", "--seed"]):
+        environment = _environment(known, folder, cloud_port)
+        for step in (["migrate", "--verbosity=0"], ["demo", "--seed", f"--data={folder}"]):
             children.run(step[0], _manage(*step), environment)
         localcloud = ["localcloud", f"--port={cloud_port}", f"--docs={DOCUMENTS}", f"--api-key={known.api_key}"]
-        localcloud.append(f"--database={FOLDER / 'localcloud.sqlite3'}")
+        localcloud.append(f"--database={folder / 'localcloud.sqlite3'}")
         children.start("localcloud", _manage(*localcloud), environment)
         children.wait_until(lambda: _answers(f"http://{HOST}:{cloud_port}/"), seconds=120, what="localcloud")
         children.start("worker", _manage("worker"), environment)
@@ -111,7 +113,7 @@ def _manage(*arguments: str) -> list[str]:
     return [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
 
 
-def _environment(known: DemoSecrets, cloud_port: int) -> dict[str, str]:
+def _environment(known: DemoSecrets, folder: Path, cloud_port: int) -> dict[str, str]:
     """Answer the children's environment: ours, less whatever this shell says about a real installation."""
     ours = {name.upper() for name in Config.model_fields} | {f"{name.upper()}_FILE" for name in Config.model_fields}
     return {
@@ -119,7 +121,7 @@ def _environment(known: DemoSecrets, cloud_port: int) -> dict[str, str]:
         "LLAMA_CLOUD_API_KEY": known.api_key,
         "LLAMA_CLOUD_BASE_URL": f"http://{HOST}:{cloud_port}",
         "SECRET_KEY": known.secret_key,
-        "DATABASE_URL": f"sqlite:///{quote(str(FOLDER / 'corral.sqlite3'))}",
+        "DATABASE_URL": f"sqlite:///{quote(str(folder / 'corral.sqlite3'))}",
         "INSECURE_HTTP": "1",
         "PYTHONUNBUFFERED": "1",
     }

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections, connections
 
 from dashboard.config import upstream_client
-from dashboard.jobs.run import Work, run_due
+from dashboard.jobs.run import Work, let_go, run_due
 from dashboard.jobs.work import all_work
 
 PAUSE = 1.0
 """Seconds between two looks at whether work is due."""
+GRACE = 3.0
+"""Seconds a step in progress gets to end by itself when the worker is told to stop; any step may be done again."""
 
 
 class Command(BaseCommand):
@@ -28,14 +31,18 @@ class Command(BaseCommand):
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
         threads = [
-            threading.Thread(target=self._keep_running, args=(work, stop), name=work.name)
+            threading.Thread(target=self._keep_running, args=(work, stop), name=work.name, daemon=True)
             for work in all_work(upstream_client)
         ]
         for thread in threads:
             thread.start()
         self.stdout.write("worker: ready")
+        self.stdout.flush()
+        stop.wait()
+        ends = time.monotonic() + GRACE
         for thread in threads:
-            thread.join()
+            thread.join(max(0.0, ends - time.monotonic()))
+        let_go()
 
     def _keep_running(self, work: Work, stop: threading.Event) -> None:
         while not stop.is_set():

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.db.models import Max
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from dashboard.catalog.models import Index, Project
@@ -21,10 +22,12 @@ from dashboard.upstream import MAX_SESSION_INDEXES, UpstreamError
 from dashboard.web.forms import BOUND, UNBOUND, NewSessionForm, new_token
 from dashboard.web.present import index_choices
 from dashboard.web.requests import Request
-from dashboard.web.respond import page_or_fragment
+from dashboard.web.respond import page_or_fragment, tell_when_to_retry
 
 FIRST_LOOK_BUDGET = 5.0
 """Seconds the first visit to an empty catalog may wait for LlamaCloud."""
+KEPT = ("project_id", "find", "binding", "index_ids", "shared_access", "from", "other")
+"""What the address may say about the form."""
 LOOK_AGAIN_AFTER = 15
 """Seconds before a catalog that stayed empty is asked for again by a visit."""
 
@@ -40,6 +43,8 @@ def create(request: Request) -> HttpResponse:
 
 def _submit(request: Request) -> HttpResponse:
     data = request.POST.copy()
+    if data.get("show"):
+        return _show(data)
     if data.get("start_over"):
         abandon(data.get("idempotency_token", ""), actor=request.user)
         data["idempotency_token"] = new_token()
@@ -60,6 +65,14 @@ def _submit(request: Request) -> HttpResponse:
     return redirect("session-detail", session.session_id)
 
 
+def _show(data: QueryDict) -> HttpResponse:
+    """Search or change the project without JavaScript: the same page with everything chosen so far in its address."""
+    kept = QueryDict(mutable=True)
+    for name in KEPT:
+        kept.setlist(name, data.getlist(name))
+    return redirect(f"{reverse('session-new')}?{kept.urlencode()}")
+
+
 def _failed(request: Request, data: QueryDict, error: DashboardError) -> HttpResponse:
     """Show the form again as it was. A new token goes with it, unless the old one may still bring the session."""
     unsettled = isinstance(error, OutcomeUnknown | StillCreating)
@@ -68,9 +81,7 @@ def _failed(request: Request, data: QueryDict, error: DashboardError) -> HttpRes
     form = NewSessionForm(data)
     form.is_valid()
     response = _page(request, form, status=error.status, failure=error, outcome_unknown=unsettled)
-    if error.retry_after is not None:
-        response["Retry-After"] = str(error.retry_after)
-    return response
+    return tell_when_to_retry(response, error)
 
 
 def _initial(request: Request) -> dict[str, Any]:
@@ -80,19 +91,21 @@ def _initial(request: Request) -> dict[str, Any]:
         "project_id": request.GET.get("project_id", ""),
         "find": request.GET.get("find", ""),
         "index_ids": request.GET.getlist("index_ids"),
+        "shared_access": request.GET.get("shared_access", ""),
         "binding": UNBOUND if request.GET.get("binding") == UNBOUND else BOUND,
     }
     before = _successor_of(request, request.GET)
     if before and not initial["project_id"]:
         initial["project_id"] = before.project_id
-    if before and "other" not in request.GET:
+    if before and not {"other", "binding"} & request.GET.keys():
         initial["index_ids"] = [source.index_id for source in before.sources.all()]
         initial["binding"] = BOUND if before.is_bound else UNBOUND
     return initial
 
 
 def _successor_of(request: Request, query: QueryDict) -> ChatSession | None:
-    return ChatSession.objects.visible_to(request.user).filter(session_id=query.get("from", "")).first()
+    session_id = query.get("from", "")
+    return ChatSession.objects.visible_to(request.user).filter(session_id=session_id).first() if session_id else None
 
 
 def _page(

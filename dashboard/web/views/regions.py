@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
@@ -61,7 +62,7 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
     sources = source_views(index_ids, Index.objects.named(index_ids))
     poll_seconds = RUNNING_POLL if session.is_running else IDLE_POLL
     shown = (session.raw, session.title, session.gone_at, session.questions, sources, poll_seconds, problem)
-    new = reverse("session-new")
+    successor_url = f"{reverse('session-new')}?{urlencode({'from': session.session_id})}"
     return {
         "session": session,
         "title": session.display_title,
@@ -70,8 +71,8 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
         "run": session.run_state,
         "poll_seconds": poll_seconds,
         "problem": problem,
-        "same_sources_url": f"{new}?from={session.session_id}" if sources else "",
-        "other_sources_url": f"{new}?from={session.session_id}&other=1",
+        "same_sources_url": successor_url if sources else "",
+        "other_sources_url": f"{successor_url}&other=1",
         "seen": fingerprint(*shown),
     }
 

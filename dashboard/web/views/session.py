@@ -20,6 +20,7 @@ from dashboard.config import upstream_client
 from dashboard.upstream import UpstreamError
 from dashboard.web.forms import RenameForm
 from dashboard.web.requests import Request
+from dashboard.web.respond import tell_when_to_retry
 from dashboard.web.views.regions import region_context, visible_or_404
 
 
@@ -74,7 +75,8 @@ def delete(request: Request, session_id: str) -> HttpResponse:
     try:
         delete_session(upstream_client(), session, actor=request.user, origin=request.origin)
     except UpstreamError as error:
-        return render(request, "chats/delete.html", context | {"failure": error}, status=error.status)
+        response = render(request, "chats/delete.html", context | {"failure": error}, status=error.status)
+        return tell_when_to_retry(response, error)
     messages.success(request, "The session was deleted.")
     return redirect("session-list")
 

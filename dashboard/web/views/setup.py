@@ -8,6 +8,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
 
 from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import record
@@ -16,6 +17,7 @@ from dashboard.web.requests import Request
 from dashboard.web.setup import is_needed, key_is_good
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 def first_administrator(request: Request, key: str) -> HttpResponse:
     """Show and take the form; 404 for a wrong or old key, and for everybody once there is a user."""
     if not (is_needed() and key_is_good(key)):
