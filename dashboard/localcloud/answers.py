@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,7 +62,8 @@ def tool_result(hits: Sequence[Hit]) -> tuple[list[dict[str, Any]], dict[str, st
 def _quote(hit: Hit) -> str:
     place = f"page {hit.page}" if hit.page is not None else f"line {hit.line}"
     under = f", under “{_plain(hit.heading)}”" if hit.heading else ""
-    body = "\n".join(f"> {line}".rstrip() for line in hit.text.split("\n"))
+    # Indented text would become a block of code.
+    body = "\n".join(f"> {line}".rstrip() for line in textwrap.dedent(hit.text).split("\n"))
     return f"**{_plain(hit.document)}**, {place}{under} ({_plain(hit.index_name)}):\n\n{body}"
 
 

@@ -15,18 +15,18 @@ _END = re.compile(r"(?<=[.!?;:])\s+|\n")
 def cut(sections: Iterable[Section]) -> Iterator[Section]:
     """Passages of at most :data:`MAX_PASSAGE_CHARACTERS`, never across a heading or a page.
 
-    A passage keeps the place of its first section; a heading is not repeated in the text below it. A
+    A passage keeps the place of its first section; a heading becomes a passage only where nothing follows it. A
     long section is cut at the end of a sentence or line.
     """
     current: Section | None = None
     for piece in (piece for section in sections for piece in _split(section)):
-        if current and _together(current, piece) and current.text == current.heading:
-            current = replace(piece, line=current.line)
-        elif current and _together(current, piece):
+        if current is None or current.text == current.heading:
+            # A heading alone says nothing worth quoting; its text carries it, and starts where it stands.
+            current = replace(piece, line=current.line) if current and current.heading == piece.heading else piece
+        elif _together(current, piece):
             current = replace(current, text=f"{current.text}\n\n{piece.text}")
         else:
-            if current:
-                yield current
+            yield current
             current = piece
     if current:
         yield current
