@@ -4,5 +4,17 @@ from dashboard.audit.models import AuditEntry
 from dashboard.catalog.models import Index, Project
 from dashboard.chats.models import ChatSession, CreationAttempt, SessionSource
 from dashboard.jobs.models import Job
+from dashboard.turns.models import AnswerPiece, LogEntry, Turn
 
-__all__ = ["AuditEntry", "ChatSession", "CreationAttempt", "Index", "Job", "Project", "SessionSource"]
+__all__ = [
+    "AnswerPiece",
+    "AuditEntry",
+    "ChatSession",
+    "CreationAttempt",
+    "Index",
+    "Job",
+    "LogEntry",
+    "Project",
+    "SessionSource",
+    "Turn",
+]

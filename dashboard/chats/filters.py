@@ -15,8 +15,8 @@ from dashboard.chats.states import UNTITLED, LockState, RunState
 if TYPE_CHECKING:
     from dashboard.chats.models import ChatSession  # noqa: F401  # named in the base class below
 
-_NOT_ASKED = Q(generated_title="", job_turns=None) & (Q(questions=None) | Q(questions=0))
-_ASKED = ~Q(generated_title="") | Q(job_turns__isnull=False) | Q(questions__gt=0)
+_NOT_ASKED = Q(first_asked_at=None, generated_title="", job_turns=None) & (Q(questions=None) | Q(questions=0))
+_ASKED = Q(first_asked_at__isnull=False) | ~Q(generated_title="") | Q(job_turns__isnull=False) | Q(questions__gt=0)
 _LOCK_STATES = {
     LockState.GONE: Q(gone_at__isnull=False),
     LockState.UNBOUND: Q(gone_at=None, is_bound=False),

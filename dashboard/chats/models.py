@@ -39,6 +39,8 @@ class ChatSession(models.Model):
     is_running = models.BooleanField(default=False)
     history_of = models.CharField("summary the history was read with", max_length=64, blank=True)
 
+    first_asked_at = models.DateTimeField("first asked here", null=True, blank=True)
+
     title = models.CharField("title given here", max_length=200, blank=True)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -86,7 +88,7 @@ class ChatSession(models.Model):
     @property
     def was_asked(self) -> bool:
         """Whether a first question exists, by any of the signs LlamaCloud gives."""
-        return bool(self.generated_title or self.has_run or self.questions)
+        return bool(self.first_asked_at or self.generated_title or self.has_run or self.questions)
 
     @property
     def lock_state(self) -> LockState:

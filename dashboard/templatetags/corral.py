@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from django import template
@@ -48,6 +49,12 @@ SHARING = {
 def plain(value: object, limit: int = 300) -> str:
     """One line of upstream text, at most ``limit`` characters; put it inside ``<bdi>``."""
     return wording.visible(_text(value), limit)
+
+
+@register.filter(name="json")
+def as_json(value: object) -> str:
+    """Any JSON, laid out for reading."""
+    return json.dumps(value, ensure_ascii=False, indent=1)
 
 
 @register.filter

@@ -224,7 +224,12 @@ class EventLog:
 def _store(batch: list[_Item]) -> list[Any]:
     rows = [
         LogEntry(
-            turn_id=item.turn_id, number=entry.number, type=entry.type, data=entry.data, html=entry.html, tail=entry.tail
+            turn_id=item.turn_id,
+            number=entry.number,
+            type=entry.type,
+            data=entry.data,
+            html=entry.html,
+            tail=entry.tail,
         )
         for item in batch
         for entry in item.entries
@@ -250,8 +255,10 @@ def _look(channels: list[Channel]) -> None:
         news |= Q(turn_id=channel.turn_id, number__gt=channel.entries[-1].number if channel.entries else 0)
     found: dict[int, list[Entry]] = {}
     rows = LogEntry.objects.filter(news).order_by("turn_id", "number")
-    for turn_id, *columns in rows.values_list("turn_id", "number", "type", "data", "html", "tail"):
-        found.setdefault(turn_id, []).append(Entry(*columns))
+    for turn_id, number, kind, data, html, tail in rows.values_list(
+        "turn_id", "number", "type", "data", "html", "tail"
+    ):
+        found.setdefault(turn_id, []).append(Entry(number, kind, data, html, tail))
     for channel in channels:
         entries, ended = found.get(channel.turn_id, []), channel.turn_id not in live
         if entries or ended:

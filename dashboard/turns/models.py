@@ -137,7 +137,7 @@ class LogEntry(models.Model):
 
 
 class AnswerPiece(models.Model):
-    """A rendered part of an answer, made once and shown as it is; at most some 50 kB, so that long ones come in pieces."""
+    """A rendered part of an answer, made once and shown as it is; long answers come in several of some 50 kB."""
 
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="pieces")
     position = models.PositiveIntegerField()

@@ -21,7 +21,7 @@ from dashboard.turns.ending import end_turn, outcome_of
 from dashboard.turns.eventlog import EVENT_LOG, EventLog
 from dashboard.turns.models import Turn
 from dashboard.turns.recover import read_back
-from dashboard.turns.run import CUT, NOT_ASKED, Run, answer_of, recover
+from dashboard.turns.run import CUT, NOT_ASKED, Run, recover
 from dashboard.turns.states import TurnState
 
 log = logging.getLogger(__name__)

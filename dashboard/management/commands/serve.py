@@ -13,7 +13,7 @@ from gunicorn.glogging import Logger
 
 from dashboard.management import database, ports, static_files
 
-THREADS = 32
+THREADS = 256
 """Requests one process answers at the same time (architecture: threads, because every page waits for a database)."""
 
 
