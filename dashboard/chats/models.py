@@ -66,7 +66,9 @@ class ChatSession(models.Model):
             models.Index(fields=["owner", "-last_updated_at", "-id"], name="session_owner_newest"),
             models.Index(fields=["synced_at"], name="session_sync"),
             # Few of many: without these, listing them reads every session.
-            models.Index(fields=["-last_updated_at", "-id"], condition=models.Q(is_running=True), name="session_running"),
+            models.Index(
+                fields=["-last_updated_at", "-id"], condition=models.Q(is_running=True), name="session_running"
+            ),
             models.Index(
                 fields=["-last_updated_at", "-id"], condition=models.Q(gone_at__isnull=False), name="session_gone"
             ),

@@ -13,7 +13,7 @@ NOTHING = "–"
 MARKS_ON_ONE_LETTER = 3
 
 # Joiners shape words in Persian or Hindi; next to Latin letters they only hide things.
-_STRAY_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])")
+_STRAY_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f])")
 _SPACES = re.compile(r"\s+")
 _BLANK_LINES = re.compile(r"\n\s*\n\s*")
 
@@ -31,7 +31,7 @@ def visible(text: str, limit: int, *, lines: bool = False) -> str:
     candidate = text[: limit * 8]
     kept: list[str] = []
     marks = 0
-    for character in _STRAY_JOINER.sub("", candidate):
+    for character in candidate:
         category = unicodedata.category(character)
         marks = marks + 1 if category in ("Mn", "Me") else 0
         if marks > MARKS_ON_ONE_LETTER:
@@ -40,7 +40,8 @@ def visible(text: str, limit: int, *, lines: bool = False) -> str:
             kept.append(character)
         elif character in "\t\n\r\v\f\x85":
             kept.append("\n" if lines and character == "\n" else " ")
-    shown = "".join(kept)
+    # Last, so that no joiner hides among other invisible characters.
+    shown = _STRAY_JOINER.sub("", "".join(kept))
     shown = "\n".join(_SPACES.sub(" ", line).strip() for line in _split(shown)) if lines else _SPACES.sub(" ", shown)
     shown = _BLANK_LINES.sub("\n", shown).strip()
     if len(shown) <= limit and len(candidate) == len(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -13,6 +14,7 @@ from django.contrib.auth.models import User
 from dashboard.catalog.models import Index, Project
 from dashboard.chats.create import SessionChoice
 from dashboard.chats.models import LockState, RunState
+from dashboard.templatetags.wording import visible
 from dashboard.upstream import MAX_SESSION_INDEXES
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{8,100}")
@@ -55,13 +57,6 @@ class NewSessionForm(forms.Form):
 
     not_ready: list[Index] = []  # replaced, never changed in place
 
-    def clean_project_id(self) -> str:
-        """The project must be one that is offered; none means the key's own."""
-        project_id: str = self.cleaned_data["project_id"]
-        if project_id and not Project.objects.offered().filter(pk=project_id).exists():
-            raise forms.ValidationError("This project is not available any more. Choose another one.")
-        return project_id
-
     def clean_index_ids(self) -> list[str]:
         """At least one unless unbound, at most ten, each once."""
         index_ids = list(dict.fromkeys(self.cleaned_data["index_ids"]))
@@ -76,11 +71,14 @@ class NewSessionForm(forms.Form):
         return index_ids
 
     def clean(self) -> dict[str, Any]:
-        """The sources must exist, be in one project, and be ready or confirmed."""
+        """The project must be offered, the sources must exist, be in one project, and be ready or confirmed."""
         cleaned = super().clean() or self.cleaned_data
         if self.errors:
             return cleaned
-        found = Index.objects.present().named(cleaned["index_ids"])
+        found = Index.objects.present().filter(project__gone_at=None).named(cleaned["index_ids"])
+        if not self._is_offered(cleaned["project_id"], found.values()):
+            self.add_error("project_id", "This project is not available any more. Choose another one.")
+            return cleaned
         missing = [index_id for index_id in cleaned["index_ids"] if index_id not in found]
         if missing:
             self.add_error("index_ids", f"{_count(len(missing), 'source')} not available any more. Choose again.")
@@ -88,9 +86,16 @@ class NewSessionForm(forms.Form):
         self._settle_project(list(found.values()))
         self.not_ready = [index for index in found.values() if index.readiness.needs_confirmation]
         if self.not_ready and not cleaned["confirm_not_ready"]:
-            names = ", ".join(index.name[:80] for index in self.not_ready)
+            names = ", ".join(visible(index.name, 80) for index in self.not_ready)
             self.add_error("confirm_not_ready", f"Not ready yet: {names}. Tick the box if you want them anyway.")
         return cleaned
+
+    def _is_offered(self, project_id: str, indexes: Iterable[Index]) -> bool:
+        """Whether sessions can be made in this project; none given means the key's own."""
+        # One with a source that was just found is, which spares nearly every submission a query.
+        if not project_id or any(index.project_id == project_id for index in indexes):
+            return True
+        return Project.objects.offered().filter(pk=project_id).exists()
 
     def _settle_project(self, indexes: list[Index]) -> None:
         projects = {index.project_id for index in indexes}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import pytest
 import requests
 
 from dashboard.localcloud.app import Localcloud
+from dashboard.localcloud.store import utc_now
 
 API_KEY = "llx-localcloud-test-key"
 DOCUMENTS: dict[str, str | bytes] = {
@@ -72,6 +74,18 @@ class RunningLocalcloud:
         """A plain HTTP request with the key."""
         headers = {"Authorization": f"Bearer {self.api_key}", **options.pop("headers", {})}
         return requests.request(method, self.base_url + path, headers=headers, timeout=10, **options)
+
+    def plant_session(self, **columns: Any) -> str:
+        """Store a session no question could make, such as one with a 10 kB title; answers its id.
+
+        ``index_ids`` and ``job_metadata`` are given as they appear in the summary.
+        """
+        row = {"session_id": f"ses-{secrets.token_hex(12)}", "last_updated_at": utc_now(), "shared_access": "read_only"}
+        row |= {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in columns.items()}
+        with self.app.store.write() as db:
+            marks = ", ".join(f":{name}" for name in row)
+            db.execute(f"INSERT INTO sessions ({', '.join(row)}) VALUES ({marks})", row)
+        return str(row["session_id"])
 
     def index_ids(self) -> dict[str, str]:
         """Index name → id."""

@@ -228,3 +228,13 @@ def test_an_internal_failure_is_json_and_not_retried(
 def test_the_origin_falls_back_to_the_servers_name() -> None:
     environ = {"REQUEST_METHOD": "GET", "SERVER_NAME": "box", "SERVER_PORT": "81", "wsgi.url_scheme": "http"}
     assert wire.Request({**environ, "SCRIPT_NAME": "/s", "PATH_INFO": "/p/api/x"}).origin == "http://box:81/s/p"
+
+
+def test_long_and_hostile_titles_pass_through_whole(localcloud: RunningLocalcloud) -> None:
+    title = "<script>\u202e\u2028" + "t" * 10_000
+    job = {"turns": 1, "duration_ms": 2.5, "is_error": True, "error": title}
+    session = localcloud.plant_session(generated_title=title, index_ids=["idx-1"], job_metadata=job)
+    answer = localcloud.call("GET", f"/api/v1/chat/{session}/summary")
+    assert answer.content.isascii()
+    assert (answer.json()["generated_title"], answer.json()["job_metadata"]) == (title, job)
+    assert answer.json()["index_ids"] == ["idx-1"]

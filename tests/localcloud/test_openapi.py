@@ -118,7 +118,7 @@ def make_real(case: schemathesis.Case[Any], server: RunningLocalcloud) -> None:
 
 
 @schema.parametrize()
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_localcloud_answers_as_the_vendor_says(case: schemathesis.Case[Any], localcloud: RunningLocalcloud) -> None:
     meta = case.meta
     if meta is not None and meta.generation.mode is GenerationMode.POSITIVE:

@@ -83,7 +83,7 @@ def make_session(faulty: FaultyServer, owner: User | None = None, **changes: Any
     from dashboard.upstream import ChatSummary
     from tests.faulty import PROJECT_ID, Received
 
-    row = faulty.create(Received("POST", "/api/v1/chat", {}, b'{"index_ids": ["idx-reports"]}'))
+    row = faulty.create(Received("POST", "/api/v1/chat", {}, b'{"index_ids": ["idx-reports"]}', port=0))
     row.update(changes)
     faulty.chats[row["session_id"]] = row
     faulty.events.setdefault(row["session_id"], [])

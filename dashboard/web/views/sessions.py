@@ -18,6 +18,7 @@ from dashboard.chats.models import ChatSession, LockState, RunState
 from dashboard.chats.sync import refresh_recent
 from dashboard.config import upstream_client
 from dashboard.jobs.run import hurry
+from dashboard.templatetags.wording import visible
 from dashboard.upstream import UpstreamError
 from dashboard.web.forms import FilterForm
 from dashboard.web.pages import page_of
@@ -71,7 +72,7 @@ def _look_again() -> str:
 
 def _list(request: Request, problem: str) -> dict[str, Any]:
     sources = Index.objects.present().order_by("name", "id").values_list("id", "name")
-    filters = FilterForm(request.GET, sources=[(pk, name[:80]) for pk, name in sources])
+    filters = FilterForm(request.GET, sources=[(pk, visible(name, 80)) for pk, name in sources])
     filters.is_valid()
     found = _filtered(ChatSession.objects.visible_to(request.user).without_json(), filters.cleaned_data)
     sessions, pager = page_of(found.prefetch_related("sources"), request.GET)
