@@ -6,7 +6,8 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import F, Max
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from dashboard.audit.actions import AuditAction
@@ -154,7 +155,7 @@ def _store(turn: Turn, actor: User, origin: Origin) -> None:
     turn.save(force_insert=True)
     asked = ChatSession.objects.filter(pk=session.pk)
     asked.filter(first_asked_at=None).update(first_asked_at=turn.asked_at)
-    asked.update(is_running=True)
+    asked.update(is_running=True, questions=Coalesce(F("questions"), 0) + 1)
     record(
         AuditAction.TURN_ASKED,
         actor=actor,

@@ -44,6 +44,7 @@ class Channel:
     local: bool
     entries: list[Entry] = field(default_factory=list)
     ended: bool = False
+    dropped: bool = False
     watchers: int = 0
     touched: float = field(default_factory=time.monotonic)
     condition: threading.Condition = field(default_factory=threading.Condition)
@@ -57,6 +58,12 @@ class Channel:
             self.touched = time.monotonic()
             self.condition.notify_all()
 
+    def drop(self) -> None:
+        """This process no longer knows how the turn goes on: readers come back and are served from the database."""
+        with self.condition:
+            self.dropped = True
+            self.condition.notify_all()
+
     def after(self, number: int, timeout: float) -> tuple[list[Entry], bool]:
         """The entries after this number, waiting for one if need be.
 
@@ -68,7 +75,7 @@ class Channel:
             the entries, perhaps none, and whether the turn has ended and these are the last.
         """
         with self.condition:
-            self.condition.wait_for(lambda: self.ended or self._last() > number, timeout)
+            self.condition.wait_for(lambda: self.ended or self.dropped or self._last() > number, timeout)
             self.touched = time.monotonic()
             return self._later(number), self.ended
 
@@ -96,6 +103,7 @@ class EventLog:
         self._channels: dict[int, Channel] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self.sends_away = False
 
     def append(self, turn_id: int, entries: Sequence[Entry], work: Callable[[], Any] | None = None) -> Future[Any]:
         """Store entries; watchers see them when they are durable.
@@ -120,6 +128,17 @@ class EventLog:
             channel = self._channels[turn_id] = Channel(turn_id, local=True)
             self._start()
         return channel
+
+    def drop(self, turn_id: int) -> None:
+        """Forget a turn this process ran but did not end: another one ends it."""
+        with self._lock:
+            channel = self._channels.pop(turn_id, None)
+        if channel is not None:
+            channel.drop()
+
+    def send_readers_away(self) -> None:
+        """The process is to end: every reader is let go within a second. Safe in a signal handler: takes no lock."""
+        self.sends_away = True
 
     def watch(self, turn_id: int) -> Channel:
         """The channel of a turn, wherever it runs; give it back with :meth:`leave`."""

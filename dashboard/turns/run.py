@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from django.db import close_old_connections
@@ -21,6 +22,8 @@ from dashboard.turns.states import TurnState
 
 FRAME = 0.1
 """Seconds of deltas joined to one log entry after the first."""
+SETTLED_WITHIN = 60.0
+"""Seconds within which the end must be durable; after that the lease runs out and a reaper ends the turn."""
 READ_BACK_AFTER = (0.5, 2.0, 4.0, 8.0, 12.0)
 """Pauses in seconds between the tries to read a cut answer back: five within half a minute."""
 NOT_ASKED = "The question did not reach LlamaCloud. Ask it again."
@@ -52,14 +55,18 @@ class Run:
         self._lock = threading.Lock()
         self._framed_at = 0.0
         self._stream: upstream.TurnStream | None = None
+        self._ended: Future[bool] | None = None
 
     def __call__(self) -> None:
         """Ask, read to the end, and end the turn; the thread's database connection is closed at the end."""
         self._log.open(self.turn.pk)
         try:
             self._read()
+            ended = self._ended is not None and self._ended.result(timeout=SETTLED_WITHIN)
         finally:
             close_old_connections()
+        if not ended:
+            self._log.drop(self.turn.pk)
 
     def stop(self) -> None:
         """The person does not want to wait: stop reading at once."""
@@ -87,9 +94,7 @@ class Run:
         params = upstream.ChatParams(
             index_ids=turn.index_ids, prompt=turn.prompt, require_all_indexes=turn.require_all_indexes
         )
-        self._stream = self._client.stream(
-            turn.session.session_id, params, project_id=turn.session.project_id or None
-        )
+        self._stream = self._client.stream(turn.session.session_id, params, project_id=turn.session.project_id or None)
         try:
             with self._stream as events:
                 if self.stopped or self.abandoned:
@@ -145,7 +150,7 @@ class Run:
                 ChatSession.objects.filter(pk=turn.session_id).update(first_asked_at=None)
             return ended
 
-        self._log.finish(turn.pk, self._answer.close(), work)
+        self._ended = self._log.finish(turn.pk, self._answer.close(), work)
 
     def _recover(self) -> None:
         """Read the answer back, a few times; what was seen already stays until something better is found."""
@@ -164,7 +169,7 @@ class Run:
         with self._lock:
             entries = self._answer.close()
             answer = self._answer
-        self._log.finish(
+        self._ended = self._log.finish(
             self.turn.pk,
             [] if state == TurnState.RECOVERED else entries,
             lambda: end_turn(self.turn, state, answer, holder=self._holder, error=error, **columns),

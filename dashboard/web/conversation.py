@@ -39,7 +39,9 @@ def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[Tu
     return [turn_view(turn, names) for turn in shown], len(page) > TURNS_AT_ONCE
 
 
-def composer(session: ChatSession, *, prompt: str = "", problem: str = "", chosen: list[str] | None = None) -> dict[str, Any]:
+def composer(
+    session: ChatSession, *, prompt: str = "", problem: str = "", chosen: list[str] | None = None
+) -> dict[str, Any]:
     """What the composer shows: the question as typed, and for an unbound session the sources to choose from."""
     choices: list[Any] = []
     if session.lock_state == LockState.UNBOUND:

@@ -21,6 +21,8 @@ from dashboard.web.present import TurnView, turn_view
 
 HEARTBEAT = 10.0
 """Seconds of silence after which a comment is sent: only a write notices a browser that is gone."""
+LOOK_UP = 1.0
+"""Seconds a reader waits for news before it looks whether the process is to end."""
 SILENCE = 25.0
 """Seconds of silence after which the stream ends; the browser comes back with its cursor and the thread is free."""
 CLOSING = "turn-ended"
@@ -47,7 +49,9 @@ def _follow(turn: Turn, channel: Channel, cursor: int | None) -> Iterator[bytes]
         seen = entries[-1].number if entries else 0
         yield message(snapshot(turn, entries), seen)
     while silent < SILENCE:
-        entries, ended = channel.after(seen, HEARTBEAT)
+        entries, ended = channel.after(seen, LOOK_UP)
+        if channel.dropped or EVENT_LOG.sends_away:
+            return
         if entries:
             silent = 0.0
             if entries[0].number != seen + 1:
@@ -60,8 +64,9 @@ def _follow(turn: Turn, channel: Channel, cursor: int | None) -> Iterator[bytes]
             yield _end(turn, seen)
             return
         else:
-            silent += HEARTBEAT
-            yield b": still here\n\n"
+            silent += LOOK_UP
+            if silent % HEARTBEAT == 0:
+                yield b": still here\n\n"
 
 
 def _shown(turn: Turn, entry: Entry) -> bytes:
@@ -131,6 +136,8 @@ def _end(turn: Turn, seen: int) -> bytes:
     view: TurnView = turn_view(turn)
     # What a reader saw growing is the answer already, unless it was read back or the log has a hole.
     whole = turn.state == TurnState.RECOVERED or seen == 0
-    html = render_to_string("turns/events/_ended.html", {"turn": turn, "view": view, "session": turn.session, "whole": whole})
+    html = render_to_string(
+        "turns/events/_ended.html", {"turn": turn, "view": view, "session": turn.session, "whole": whole}
+    )
     connection.close()
     return message(html, seen) + f"event: {CLOSING}\ndata: {turn.state}\n\n".encode()

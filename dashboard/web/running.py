@@ -3,18 +3,49 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
+from types import FrameType
 
 from dashboard.config import upstream_client
-from dashboard.turns.eventlog import forget_after_fork
+from dashboard.turns.eventlog import EVENT_LOG, forget_after_fork
 from dashboard.turns.runners import Runners
 
 WATCHERS = 224
 """Requests of one process that may wait for a live answer at the same time: all its threads but the 32 that ordinary
 pages need. Whoever comes later asks again every two seconds instead (decision 10)."""
 
+DRAIN = 24.0
+"""Seconds running turns get to finish after the process was told to end; less than gunicorn's own patience."""
+
 RUNNERS = Runners(upstream_client)
 WATCHING = threading.BoundedSemaphore(WATCHERS)
+
+
+_told_to_end_at = 0.0
+
+
+def begin() -> None:
+    """A web process starts: look after turns at once, also those a dead process left, and heed the end."""
+    RUNNERS.keep()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def told(number: int, frame: FrameType | None) -> None:
+        global _told_to_end_at
+        _told_to_end_at = time.monotonic()
+        # Readers come back to another process, with their cursor; the turns themselves go on.
+        EVENT_LOG.send_readers_away()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, told)
+
+
+def end() -> None:
+    """The web process ends: running turns get what is left of their time, then another process takes them over."""
+    spent = time.monotonic() - _told_to_end_at if _told_to_end_at else DRAIN
+    RUNNERS.drain(max(0.0, DRAIN - spent))
 
 
 def _start_afresh() -> None:

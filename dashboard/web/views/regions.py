@@ -18,6 +18,8 @@ from dashboard.catalog.sync import refresh_indexes
 from dashboard.chats.models import ChatSession
 from dashboard.chats.sync import fetch_unknown, refresh_one
 from dashboard.config import upstream_client
+from dashboard.turns.history import import_history
+from dashboard.turns.models import Turn
 from dashboard.upstream import UpstreamError
 from dashboard.web.present import fingerprint, source_views
 from dashboard.web.requests import Request
@@ -61,7 +63,8 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
     index_ids = [source.index_id for source in session.sources.all()]
     sources = source_views(index_ids, Index.objects.named(index_ids))
     poll_seconds = RUNNING_POLL if session.is_running else IDLE_POLL
-    shown = (session.raw, session.title, session.gone_at, session.questions, sources, poll_seconds, problem)
+    facts = (session.lock_state, session.run_state, session.job_duration_ms, session.questions, session.title)
+    shown = (session.raw, facts, session.gone_at, sources, poll_seconds, problem)
     successor_url = f"{reverse('session-new')}?{urlencode({'from': session.session_id})}"
     return {
         "session": session,
@@ -94,8 +97,10 @@ def _revalidate(session: ChatSession, *, with_sources: bool) -> str:
     try:
         with _ONE_AT_A_TIME[session.pk % len(_ONE_AT_A_TIME)]:
             session.refresh_from_db()
-            if timezone.now() - session.synced_at > SESSION_FRESH:
-                refresh_one(upstream_client(), session)
+            # While a question is answered here, this process's own reading is the newest truth.
+            answering = Turn.objects.live().filter(session=session).exists()
+            if not answering and timezone.now() - session.synced_at > SESSION_FRESH:
+                refresh_one(upstream_client(), session, on_history=import_history)
         if with_sources:
             _revalidate_sources(session)
     except UpstreamError as error:

@@ -17,7 +17,8 @@ from dashboard.errors import DashboardError
 from dashboard.turns.answer import Entry
 from dashboard.turns.ask import TurnRunning, ask, stop
 from dashboard.turns.eventlog import read_entries
-from dashboard.turns.models import Turn
+from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.runners import place_in_queue
 from dashboard.upstream import EVENT_TYPES
 from dashboard.web import running
 from dashboard.web.conversation import composer, turn_views
@@ -25,7 +26,7 @@ from dashboard.web.live import STEPS, doing, fold, step_html, stream
 from dashboard.web.present import first_pieces, turn_view
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment
-from dashboard.web.views.regions import visible_or_404
+from dashboard.web.views.regions import region_context, visible_or_404
 from dashboard.web.views.session import session_page
 
 
@@ -51,7 +52,9 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
         return _not_asked(request, session, prompt, chosen, error)
     if not request.htmx:
         return HttpResponseRedirect(f"{reverse('session-detail', args=[session_id])}#turn-{turn.number}")
-    context = {"session": session, "view": turn_view(turn), "queue_place": None} | {"composer": composer(session)}
+    session.refresh_from_db()
+    place = place_in_queue(turn) if turn.state == TurnState.QUEUED else None
+    context = region_context(session) | {"view": turn_view(turn), "queue_place": place, "composer": composer(session)}
     return page_or_fragment(request, "turns/_asked.html", "turns/_asked.html", context)
 
 
@@ -63,7 +66,9 @@ def _not_asked(
     form["running"] = error.turn if isinstance(error, TurnRunning) else None
     if request.htmx:
         context = {"session": session, "composer": form}
-        response = page_or_fragment(request, "turns/_composer.html", "turns/_composer.html", context, status=error.status)
+        response = page_or_fragment(
+            request, "turns/_composer.html", "turns/_composer.html", context, status=error.status
+        )
     else:
         response = session_page(request, session, form=form, status=error.status)
     if error.retry_after is not None:
@@ -180,4 +185,3 @@ def _turn(request: Request, session_id: str, number: int) -> Turn:
     session = visible_or_404(request, session_id)
     turns = Turn.objects.select_related("session", "asked_by").prefetch_related("pieces")
     return get_object_or_404(turns, session=session, number=number)
-
