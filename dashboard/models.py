@@ -2,7 +2,7 @@
 
 from dashboard.audit.models import AuditEntry
 from dashboard.catalog.models import Index, Project
-from dashboard.chats.models import ChatSession, CreationAttempt, SessionSource
+from dashboard.chats.models import ChatSession, CreationAttempt, SessionSource, Visit
 from dashboard.jobs.models import Job
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn
 
@@ -17,4 +17,5 @@ __all__ = [
     "Project",
     "SessionSource",
     "Turn",
+    "Visit",
 ]

@@ -8,7 +8,7 @@ from django.db import models
 from dashboard.chats.filters import ChatSessionQuerySet
 from dashboard.chats.states import UNTITLED, LockState, RunState
 
-__all__ = ["ChatSession", "CreationAttempt", "LockState", "RunState", "SessionSource"]
+__all__ = ["ChatSession", "CreationAttempt", "LockState", "RunState", "SessionSource", "Visit"]
 
 
 class ChatSession(models.Model):
@@ -139,6 +139,21 @@ class SessionSource(models.Model):
 
     def __str__(self) -> str:
         return self.index_id
+
+
+class Visit(models.Model):
+    """When a person last opened a session: what is newer than that is unread."""
+
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="visits")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        app_label = "dashboard"
+        constraints = [models.UniqueConstraint(fields=["user", "session"], name="visit_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.session_id}"
 
 
 class CreationAttempt(models.Model):

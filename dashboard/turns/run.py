@@ -17,7 +17,7 @@ from dashboard.turns.answer import Answer, Entry
 from dashboard.turns.ending import end_turn, outcome_of
 from dashboard.turns.eventlog import EventLog
 from dashboard.turns.models import Turn
-from dashboard.turns.recover import PastTurn, read_back
+from dashboard.turns.recover import PastTurn, read_back, split
 from dashboard.turns.states import TurnState
 
 FRAME = 0.1
@@ -140,10 +140,11 @@ class Run:
     def _refused(self, error: upstream.UpstreamError) -> None:
         """LlamaCloud said no before the answer began: the question does not exist there, so nothing is locked by it."""
         turn = self.turn
+        sentence = _which_conflict(self._client, turn) if isinstance(error, upstream.Conflict) else error.sentence
 
         def work() -> bool:
             ended = end_turn(
-                turn, TurnState.FAILED, self._answer, holder=self._holder, error=error.sentence, error_code=error.code
+                turn, TurnState.FAILED, self._answer, holder=self._holder, error=sentence, error_code=error.code
             )
             others = Turn.objects.filter(session=turn.session_id).exclude(pk=turn.pk)
             if ended and not others.exists():
@@ -174,6 +175,27 @@ class Run:
             [] if state == TurnState.RECOVERED else entries,
             lambda: end_turn(self.turn, state, answer, holder=self._holder, error=error, **columns),
         )
+
+
+RUNNING_ELSEWHERE = (
+    "This session is answering a question that was asked outside Corral, and LlamaCloud answers one at a time."
+    " Your question was not asked. Wait for that answer, then ask again."
+)
+SOURCES_FIXED = (
+    "LlamaCloud did not accept these sources: the session is fixed to other ones. Your question was not asked."
+    " Ask it in a new session with the sources you want."
+)
+
+
+def _which_conflict(client: upstream.LlamaCloud, turn: Turn) -> str:
+    """A 409 does not say in a fixed form which of two things it means (contract.md §7), but the session does."""
+    try:
+        detail = client.chat(turn.session.session_id, project_id=turn.session.project_id or None)
+    except upstream.UpstreamError:
+        return upstream.Conflict.sentence
+    history = list(split(detail.events))
+    running = bool(history) and not history[-1].is_complete
+    return RUNNING_ELSEWHERE if running else SOURCES_FIXED
 
 
 def recover(

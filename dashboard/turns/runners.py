@@ -26,12 +26,14 @@ from dashboard.turns.states import TurnState
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=20)
-HEARTBEAT = 5.0
+LEASE = timedelta(seconds=12)
+HEARTBEAT = 3.0
 """Seconds between two renewals of all leases of this process."""
 LOOK_EVERY = 0.5
 """Seconds between two looks for queued turns and stop requests."""
 TICK = 0.05
+REAPING = timedelta(seconds=90)
+"""Longer than reading an answer back five times takes."""
 RUNNING_LIMIT = 200
 """Turns running at once in the whole instance."""
 PERSON_LIMIT = 3
@@ -139,7 +141,7 @@ class Runners:
         """Take over turns whose lease ran out, each in a thread of its own: reading back takes time."""
         for turn in Turn.objects.running().filter(lease_until__lt=timezone.now()).select_related("session")[:20]:
             mine = Turn.objects.running().filter(pk=turn.pk, lease_until=turn.lease_until)
-            if mine.update(lease_until=timezone.now() + 3 * LEASE, lease_holder=self.holder):
+            if mine.update(lease_until=timezone.now() + REAPING, lease_holder=self.holder):
                 threading.Thread(target=self._end_orphan, args=(turn,), name=f"reap-{turn.pk}", daemon=True).start()
 
     def _end_orphan(self, turn: Turn) -> None:

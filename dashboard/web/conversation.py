@@ -17,7 +17,7 @@ TURNS_AT_ONCE = 20
 
 
 def conversation(session: ChatSession) -> dict[str, Any]:
-    """What the conversation shows: the newest turns in reading order, whether there are older ones, who is answering."""
+    """What the conversation shows: the newest turns in reading order, whether there are older ones, what is live."""
     views, has_older = turn_views(session)
     live = next((view.turn for view in views if view.turn.is_live), None)
     return {

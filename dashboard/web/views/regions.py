@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from dashboard.catalog.models import Index
 from dashboard.catalog.sync import refresh_indexes
+from dashboard.chats.change import note_visit
 from dashboard.chats.models import ChatSession
 from dashboard.chats.sync import fetch_unknown, refresh_one
 from dashboard.config import upstream_client
@@ -84,6 +85,8 @@ def _region(request: Request, session_id: str, fragment: str, *, with_sources: b
     session = visible_or_404(request, session_id)
     problem = _revalidate(session, with_sources=with_sources)
     session = visible_or_404(request, session_id)
+    # Hidden tabs do not ask: whoever asks has the session before their eyes.
+    note_visit(session, request.user)
     context = region_context(session, problem)
     if request.GET.get("seen") == context["seen"]:
         return unchanged()

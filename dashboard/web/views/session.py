@@ -14,7 +14,7 @@ from dashboard.access.policy import NotAllowed, may_delete, may_rename
 from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import record
 from dashboard.catalog.models import Project
-from dashboard.chats.change import delete_session, rename_session
+from dashboard.chats.change import delete_session, note_visit, rename_session
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.upstream import UpstreamError
@@ -31,6 +31,7 @@ def detail(request: Request, session_id: str) -> HttpResponse:
     """Show a session from the cache; its regions ask for themselves again."""
     session = visible_or_404(request, session_id)
     record(AuditAction.SESSION_VIEWED, actor=request.user, origin=request.origin, subject=session)
+    note_visit(session, request.user)
     return session_page(request, session)
 
 
