@@ -15,7 +15,7 @@ from dashboard.upstream.connections import Call
 from dashboard.upstream.contract import Event, Stop, UnknownEvent, read_event
 from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import AnswerLost, UnreadableAnswer
-from dashboard.upstream.failures import clean, told
+from dashboard.upstream.failures import told
 from dashboard.upstream.jsontext import read_json
 from dashboard.upstream.sse import ServerEvent, SseDecoder
 from dashboard.upstream.transport import Transport, chunks, log_call
@@ -192,4 +192,4 @@ def _failure(event: Event) -> str:
     if not (isinstance(event, UnknownEvent) and event.type == "error"):
         return ""
     said = {name: value for name, value in event.raw.items() if name not in ("type", "event")}
-    return clean(told(said.get("data", said))) or "LlamaCloud reported an error without saying which."
+    return told(said.get("data", said)) or "LlamaCloud reported an error without saying which."

@@ -60,7 +60,9 @@ def _place(text: str) -> tuple[datetime, int] | None:
 
 def _link(query: QueryDict, **place: ChatSession) -> str:
     kept = QueryDict(mutable=True)
-    kept.update({key: value for key, value in query.items() if key not in ("before", "after", "seen") and value})
+    for key in query:
+        if key not in ("before", "after", "seen") and query[key]:
+            kept[key] = query[key]
     for key, row in place.items():
         kept[key] = f"{row.last_updated_at.isoformat()}~{row.pk}"
     return f"?{kept.urlencode()}"

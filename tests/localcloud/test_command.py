@@ -35,7 +35,7 @@ def test_the_command_serves_streams_and_stops(tmp_path: Path) -> None:
         assert arrivals[-1][0] - arrivals[0][0] > 0.2
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:

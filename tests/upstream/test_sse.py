@@ -86,6 +86,11 @@ def test_byte_by_byte_gives_the_same_events(stream: bytes) -> None:
     assert decode(*(bytes([byte]) for byte in stream)) == decode(stream)
 
 
+def test_a_byte_order_mark_is_dropped_at_the_start_and_nowhere_else() -> None:
+    bom = b"\xef\xbb\xbf"
+    assert decode(bom[:1], bom[1:] + b"data: a\n" + bom + b"data: b\n\n")[0] == [ServerEvent("message", "a")]
+
+
 def test_a_crlf_cut_in_two_ends_one_line_not_two() -> None:
     assert decode(b"data: a\r", b"\ndata: b\r", b"\n\r", b"\n")[0] == [ServerEvent("message", "a\nb")]
 
@@ -141,5 +146,6 @@ def test_an_endless_event_of_short_lines_is_refused() -> None:
 def test_keep_alives_and_finished_events_do_not_fill_the_limit() -> None:
     decoder = SseDecoder(limit=100)
     for _ in range(100):
-        decoder.feed(b": ping ping ping\n")
+        for _ in range(10):
+            assert decoder.feed(b": ping ping ping\n") == []
         assert decoder.feed(b"data: x\n\n") == [ServerEvent("message", "x")]

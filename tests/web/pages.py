@@ -36,8 +36,10 @@ class Element:
     @property
     def text(self) -> str:
         """The words inside, white space collapsed."""
-        parts = [child if isinstance(child, str) else child.text for child in self.children]
-        return " ".join("".join(parts).split())
+        return " ".join(self._raw().split())
+
+    def _raw(self) -> str:
+        return "".join(child if isinstance(child, str) else child._raw() for child in self.children)
 
     def all(self, tag: str = "", **attributes: str) -> list[Element]:
         """Elements with this tag and these attributes; names are written with underscores."""
