@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import close_old_connections
@@ -156,15 +157,15 @@ class Run:
     def _recover(self) -> None:
         """Read the answer back, a few times; what was seen already stays until something better is found."""
         recovery = recover(self._client, self.turn, self._wait, give_up=lambda: self.stopped or self.abandoned)
-        if recovery is not None:
-            self._answer = recovery
-            self._end(*outcome_of(recovery, read_back=True), position=self.turn.position)
+        if recovery.answer is not None:
+            self._answer = recovery.answer
+            self._end(*outcome_of(recovery.answer, read_back=True), position=self.turn.position)
         elif self.abandoned:
             release(self.turn, self._holder)
         elif self.stopped:
             self._end(TurnState.STOPPED, "")
         else:
-            self._end(TurnState.INTERRUPTED, CUT)
+            self._end(TurnState.INTERRUPTED, NOT_ASKED if recovery.reached is False else CUT)
 
     def _end(self, state: TurnState, error: str, **columns: Any) -> None:
         with self._lock:
@@ -198,9 +199,27 @@ def _which_conflict(client: upstream.LlamaCloud, turn: Turn) -> str:
     return RUNNING_ELSEWHERE if running else SOURCES_FIXED
 
 
+@dataclass(frozen=True)
+class Recovery:
+    """What reading back brought.
+
+    Args:
+        answer: the whole answer, if LlamaCloud has it.
+        reached: whether LlamaCloud has the question; ``None`` when it could not be asked.
+    """
+
+    answer: Answer | None = None
+    reached: bool | None = None
+
+
 def recover(
-    client: upstream.LlamaCloud, turn: Turn, wait: Callable[[float], bool], *, give_up: Callable[[], bool]
-) -> Answer | None:
+    client: upstream.LlamaCloud,
+    turn: Turn,
+    wait: Callable[[float], bool],
+    *,
+    give_up: Callable[[], bool] = lambda: False,
+    absent_is_final: bool = False,
+) -> Recovery:
     """Read a lost answer back, five times within half a minute.
 
     Args:
@@ -208,21 +227,23 @@ def recover(
         turn: the turn; its ``position`` is set when it is found.
         wait: sleeps so many seconds; true when the process is being shut down.
         give_up: asked before each try.
-
-    Returns:
-        the whole answer, or ``None`` when LlamaCloud does not have it (yet).
+        absent_is_final: the process that asked is dead, so a question that is not there now will not come any more.
     """
+    reached = None
     for pause in READ_BACK_AFTER:
         if wait(pause) or give_up():
-            return None
+            break
         try:
             past = read_back(client, turn)
         except upstream.UpstreamError:
             continue
         if past is not None and past.is_complete:
             turn.position = past.position
-            return answer_of(past)
-    return None
+            return Recovery(answer_of(past), True)
+        if past is None and reached is False and absent_is_final:
+            break
+        reached = past is not None
+    return Recovery(None, reached)
 
 
 def answer_of(past: PastTurn) -> Answer:

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.utils import timezone
@@ -20,8 +21,7 @@ from dashboard.turns.answer import Answer
 from dashboard.turns.ending import end_turn, outcome_of
 from dashboard.turns.eventlog import EVENT_LOG, EventLog
 from dashboard.turns.models import Turn
-from dashboard.turns.recover import read_back
-from dashboard.turns.run import CUT, NOT_ASKED, Run, recover
+from dashboard.turns.run import CUT, NOT_ASKED, Recovery, Run, recover
 from dashboard.turns.states import TurnState
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,6 @@ HEARTBEAT = 3.0
 LOOK_EVERY = 0.5
 """Seconds between two looks for queued turns and stop requests."""
 TICK = 0.05
-REAPING = timedelta(seconds=90)
-"""Longer than reading an answer back five times takes."""
 RUNNING_LIMIT = 200
 """Turns running at once in the whole instance."""
 PERSON_LIMIT = 3
@@ -48,6 +46,7 @@ class Runners:
         self._client = client
         self._log = event_log
         self._runs: dict[int, Run] = {}
+        self._reaping: set[int] = set()
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._keeper: threading.Thread | None = None
@@ -122,8 +121,9 @@ class Runners:
                 connection.close()
 
     def _renew(self) -> None:
-        if self._runs:
-            mine = Turn.objects.running().filter(lease_holder=self.holder, pk__in=list(self._runs))
+        held = [*self._runs, *self._reaping]
+        if held:
+            mine = Turn.objects.running().filter(lease_holder=self.holder, pk__in=held)
             mine.update(lease_until=timezone.now() + LEASE)
 
     def _heed_stops(self) -> None:
@@ -141,7 +141,8 @@ class Runners:
         """Take over turns whose lease ran out, each in a thread of its own: reading back takes time."""
         for turn in Turn.objects.running().filter(lease_until__lt=timezone.now()).select_related("session")[:20]:
             mine = Turn.objects.running().filter(pk=turn.pk, lease_until=turn.lease_until)
-            if mine.update(lease_until=timezone.now() + REAPING, lease_holder=self.holder):
+            if mine.update(lease_until=timezone.now() + LEASE, lease_holder=self.holder):
+                self._reaping.add(turn.pk)
                 threading.Thread(target=self._end_orphan, args=(turn,), name=f"reap-{turn.pk}", daemon=True).start()
 
     def _end_orphan(self, turn: Turn) -> None:
@@ -151,31 +152,25 @@ class Runners:
         except Exception:
             log.exception("A turn could not be taken over")
         finally:
+            self._reaping.discard(turn.pk)
             close_old_connections()
 
 
 def reap(client: upstream.LlamaCloud, turn: Turn, holder: str, wait: Callable[[float], bool]) -> None:
     """End an orphaned turn: recovered with the stored answer, stopped if that was asked, or plainly interrupted."""
-    answer = None
-    if turn.stop_asked_at is None:
-        answer = recover(client, turn, wait, give_up=lambda: False)
-    if answer is not None:
-        state, error = outcome_of(answer, read_back=True)
-        columns = {"error": error, "position": turn.position}
+    stopped = turn.stop_asked_at is not None
+    recovery = Recovery() if stopped else recover(client, turn, wait, absent_is_final=True)
+    columns: dict[str, Any] = {}
+    if recovery.answer is not None:
+        answer = recovery.answer
+        state, columns["error"] = outcome_of(answer, read_back=True)
+        columns["position"] = turn.position
     else:
         answer = seen_so_far(turn)
-        stopped = turn.stop_asked_at is not None
         state = TurnState.STOPPED if stopped else TurnState.INTERRUPTED
-        columns = {"error": "" if stopped else _why(client, turn)}
+        columns["error"] = "" if stopped else NOT_ASKED if recovery.reached is False else CUT
     with transaction.atomic():
         end_turn(turn, state, answer, holder=holder, **columns)
-
-
-def _why(client: upstream.LlamaCloud, turn: Turn) -> str:
-    try:
-        return CUT if read_back(client, turn) is not None else NOT_ASKED
-    except upstream.UpstreamError:
-        return CUT
 
 
 def seen_so_far(turn: Turn) -> Answer:
