@@ -13,6 +13,8 @@ class AuditAction(models.TextChoices):
     SESSION_VIEWED = "session.viewed", "opened a session"
     SESSION_RENAMED = "session.renamed", "renamed a session"
     SESSION_DELETED = "session.deleted", "deleted a session"
+    TURN_ASKED = "turn.asked", "asked a question"
+    TURN_STOPPED = "turn.stopped", "stopped an answer"
     INSTANCE_SET_UP = "instance.set_up", "made the first administrator"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
 from dashboard import upstream
 from dashboard.access.policy import Decision, NotAllowed, may_delete, may_rename
 from dashboard.audit.actions import AuditAction, Outcome
 from dashboard.audit.trail import Origin, record
-from dashboard.chats.models import ChatSession
+from dashboard.chats.models import ChatSession, Visit
 from dashboard.chats.sync import mark_gone
 
 
@@ -65,6 +66,13 @@ def delete_session(client: upstream.LlamaCloud, session: ChatSession, *, actor: 
     with transaction.atomic():
         mark_gone(session)
         record(AuditAction.SESSION_DELETED, actor=actor, origin=origin, subject=session)
+
+
+def note_visit(session: ChatSession, user: User) -> None:
+    """Remember that a person has seen everything in a session so far, even if LlamaCloud's clock is ahead of ours."""
+    seen_at = max(timezone.now(), session.last_updated_at)
+    if not Visit.objects.filter(session=session, user=user, seen_at__gte=session.last_updated_at).exists():
+        Visit.objects.update_or_create(session=session, user=user, defaults={"seen_at": seen_at})
 
 
 def _require(decision: Decision, action: AuditAction, session: ChatSession, actor: User, origin: Origin) -> None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
-from django.db.models import Q
+from django.db.models import ExpressionWrapper, F, FilteredRelation, Q
 
 from dashboard.chats.states import UNTITLED, LockState, RunState
 
 if TYPE_CHECKING:
     from dashboard.chats.models import ChatSession  # noqa: F401  # named in the base class below
 
-_NOT_ASKED = Q(generated_title="", job_turns=None) & (Q(questions=None) | Q(questions=0))
-_ASKED = ~Q(generated_title="") | Q(job_turns__isnull=False) | Q(questions__gt=0)
+_NOT_ASKED = Q(first_asked_at=None, generated_title="", job_turns=None) & (Q(questions=None) | Q(questions=0))
+_ASKED = Q(first_asked_at__isnull=False) | ~Q(generated_title="") | Q(job_turns__isnull=False) | Q(questions__gt=0)
 _LOCK_STATES = {
     LockState.GONE: Q(gone_at__isnull=False),
     LockState.UNBOUND: Q(gone_at=None, is_bound=False),
@@ -90,6 +90,14 @@ class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
         """The sessions whose LlamaCloud id starts with this, if there are any; else those titled like it."""
         by_id = self.filter(session_id__startswith=words)
         return by_id if by_id.exists() else self.titled_like(words)
+
+    def with_unread(self, person: User) -> ChatSessionQuerySet:
+        """Each marked ``unread`` when something happened in it since this person last opened it."""
+        newer = Q(visit__seen_at__lt=F("last_updated_at"))
+        return self.annotate(
+            visit=FilteredRelation("visits", condition=Q(visits__user=person)),
+            unread=ExpressionWrapper(newer, output_field=models.BooleanField()),
+        )
 
     def newest_first(self) -> ChatSessionQuerySet:
         """By last activity, in the one order that pages of the list rely on."""

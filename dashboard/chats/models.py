@@ -8,7 +8,7 @@ from django.db import models
 from dashboard.chats.filters import ChatSessionQuerySet
 from dashboard.chats.states import UNTITLED, LockState, RunState
 
-__all__ = ["ChatSession", "CreationAttempt", "LockState", "RunState", "SessionSource"]
+__all__ = ["ChatSession", "CreationAttempt", "LockState", "RunState", "SessionSource", "Visit"]
 
 
 class ChatSession(models.Model):
@@ -38,6 +38,8 @@ class ChatSession(models.Model):
     questions = models.PositiveIntegerField(null=True)
     is_running = models.BooleanField(default=False)
     history_of = models.CharField("summary the history was read with", max_length=64, blank=True)
+
+    first_asked_at = models.DateTimeField("first asked here", null=True, blank=True)
 
     title = models.CharField("title given here", max_length=200, blank=True)
     owner = models.ForeignKey(
@@ -93,7 +95,7 @@ class ChatSession(models.Model):
     @property
     def was_asked(self) -> bool:
         """Whether a first question exists, by any of the signs LlamaCloud gives."""
-        return bool(self.generated_title or self.has_run or self.questions)
+        return bool(self.first_asked_at or self.generated_title or self.has_run or self.questions)
 
     @property
     def lock_state(self) -> LockState:
@@ -142,6 +144,21 @@ class SessionSource(models.Model):
 
     def __str__(self) -> str:
         return self.index_id
+
+
+class Visit(models.Model):
+    """When a person last opened a session: what is newer than that is unread."""
+
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="visits")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        app_label = "dashboard"
+        constraints = [models.UniqueConstraint(fields=["user", "session"], name="visit_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.session_id}"
 
 
 class CreationAttempt(models.Model):

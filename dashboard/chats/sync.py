@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -31,12 +32,18 @@ _NOT_THIS_PROJECT = (upstream.AccessRefused, upstream.NotFound)
 """A key is good for one project, yet may be told of others (contract.md §1)."""
 
 
-def refresh_one(client: upstream.LlamaCloud, session: ChatSession) -> ChatSession:
+OnHistory = Callable[[ChatSession, upstream.ChatDetail], object]
+
+
+def refresh_one(
+    client: upstream.LlamaCloud, session: ChatSession, *, on_history: OnHistory | None = None
+) -> ChatSession:
     """Bring one session up to date: its summary always, its history when that can have changed.
 
     Args:
         client: the connection to LlamaCloud.
         session: the row as it was known.
+        on_history: given the whole history whenever it was read, for those above who keep more of it.
 
     Returns:
         the row as it is now; marked gone when LlamaCloud no longer has it.
@@ -58,6 +65,8 @@ def refresh_one(client: upstream.LlamaCloud, session: ChatSession) -> ChatSessio
     # Read again or deleted in the meantime? Then that is the newer truth.
     unchanged = ChatSession.objects.filter(pk=session.pk, synced_at=asked_at)
     unchanged.update(**history_columns(detail, summary))
+    if on_history is not None:
+        on_history(session, detail)
     return ChatSession.objects.get(pk=session.pk)
 
 

@@ -17,6 +17,7 @@ from dashboard.chats.reconcile import reconcile
 from dashboard.chats.sync import refresh_all, refresh_recent
 from dashboard.errors import DashboardError
 from dashboard.jobs.run import Work
+from dashboard.turns.prune import prune_logs
 
 State = CreationAttempt.State
 LOOK_FOR = timedelta(hours=24)
@@ -52,6 +53,9 @@ def all_work(client: ClientFactory) -> list[Work]:
     def sessions(cursor: Any) -> Any:
         return refresh_all(client(), cursor)
 
+    def answer_logs(_cursor: Any) -> Any:
+        return {"more": True} if prune_logs() else None
+
     def attempts(cursor: Any) -> int | None:
         return reconcile_attempts(client(), after=cursor or 0)
 
@@ -59,6 +63,7 @@ def all_work(client: ClientFactory) -> list[Work]:
         Work("catalog", timedelta(minutes=2), catalog),
         Work("recent-sessions", timedelta(seconds=30), recent),
         Work("all-sessions", timedelta(minutes=15), sessions),
+        Work("answer-logs", timedelta(minutes=2), answer_logs),
         Work("unanswered-creations", timedelta(seconds=30), attempts),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime
 from functools import cache
@@ -62,6 +63,12 @@ def scripts() -> SafeString:
 def plain(value: object, limit: int = 300) -> str:
     """One line of upstream text, at most ``limit`` characters; put it inside ``<bdi>``."""
     return wording.visible(_text(value), limit)
+
+
+@register.filter(name="json")
+def as_json(value: object) -> str:
+    """Any JSON, laid out for reading."""
+    return json.dumps(value, ensure_ascii=False, indent=1)
 
 
 @register.filter

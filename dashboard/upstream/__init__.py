@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dashboard.upstream.client import ChatPage, LlamaCloud
 from dashboard.upstream.contract import (
+    EVENT_TYPES,
     MAX_PROMPT_CHARACTERS,
     MAX_SESSION_INDEXES,
     Attachment,
@@ -63,6 +64,7 @@ from dashboard.upstream.sse import ServerEvent, SseDecoder
 from dashboard.upstream.stream import TurnStream
 
 __all__ = [
+    "EVENT_TYPES",
     "MAX_PROMPT_CHARACTERS",
     "MAX_SESSION_INDEXES",
     "AccessRefused",

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from dashboard.upstream.content import Content, fetch_presigned
 from dashboard.upstream.contract import (
     Attachment,
     ChatDetail,
@@ -197,6 +198,14 @@ class LlamaCloud:
         """The short-lived address of an attachment: resolve on demand, never store, never log it."""
         query = self._tenant(project_id) | {"source_id": source_id}
         return self._one(Request("GET", "/api/v1/beta/attachments/{name}", {"name": _step(name)}, query), PresignedUrl)
+
+    def fetch_attachment(self, name: str, source_id: str, *, project_id: str | None = None) -> Content:
+        """An attachment's bytes: its address is resolved, fetched at once without the key, and forgotten.
+
+        Raises:
+            UpstreamError: it could not be resolved, fetched, or is longer than an image may be.
+        """
+        return fetch_presigned(self.attachment(name, source_id, project_id=project_id).url)
 
     def _organization(self) -> dict[str, str | int | None]:
         return {"organization_id": self._organization_id}

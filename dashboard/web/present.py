@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from dashboard.catalog.models import Index, Readiness
 from dashboard.chats.models import ChatSession, LockState, RunState
+from dashboard.turns.models import Turn, TurnState
 
 CHIPS_IN_A_ROW = 3
 UNNAMED = "Source without a name"
@@ -104,3 +106,61 @@ def index_choices(indexes: Iterable[Index], chosen: Collection[str]) -> list[Ind
 def fingerprint(*shown: object) -> str:
     """Condense what a region shows, so that a page can ask "anything other than this?" and be spared the same again."""
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+
+
+SHOWN_AT_ONCE = 200_000
+"""Characters of an answer's HTML shown with the page; the rest is fetched when asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """One question with its answer, as the conversation shows it."""
+
+    turn: Turn
+    state: TurnState
+    asked_by: str
+    pieces: list[SafeString]
+    more_from: int | None
+    steps: str
+    citations: list[dict[str, str]]
+    skipped: list[str]
+
+
+def turn_view(turn: Turn, names: Mapping[str, Index] | None = None) -> TurnView:
+    """Make a turn's view; ``turn.pieces`` should be prefetched, and ``names`` hold the sources it may have skipped."""
+    pieces, more_from = first_pieces(turn)
+    return TurnView(
+        turn=turn,
+        state=TurnState(turn.state),
+        asked_by=turn.asked_by.get_full_name() or turn.asked_by.get_username() if turn.asked_by else "",
+        pieces=pieces,
+        more_from=more_from,
+        steps=steps_line(turn),
+        citations=turn.citations,
+        skipped=[view.name for view in source_views(turn.skipped_index_ids, names or {})],
+    )
+
+
+def first_pieces(turn: Turn, start: int = 0) -> tuple[list[SafeString], int | None]:
+    """The rendered pieces from a position on, as many as fit in one go, and where the next go begins."""
+    shown: list[SafeString] = []
+    size = 0
+    for piece in turn.pieces.all():
+        if piece.position < start:
+            continue
+        if shown and size + len(piece.html) > SHOWN_AT_ONCE:
+            return shown, piece.position
+        # Rendered and sanitised when it was stored (dashboard.turns.markdown).
+        shown.append(SafeString(piece.html))
+        size += len(piece.html)
+    return shown, None
+
+
+def steps_line(turn: Turn) -> str:
+    """What was done for the answer, in one human line."""
+    if not turn.tool_calls:
+        return ""
+    sources = f"Searched {len(turn.index_ids)} source{'s' if len(turn.index_ids) != 1 else ''}"
+    if not turn.index_ids:
+        sources = f"Took {turn.tool_calls} step{'s' if turn.tool_calls != 1 else ''}"
+    return f"{sources}, read {turn.passages} passage{'s' if turn.passages != 1 else ''}"

@@ -6,7 +6,7 @@ from django.urls import path, register_converter
 from django.views.generic import RedirectView
 
 from dashboard.web.addresses import SessionIdConverter
-from dashboard.web.views import health, new, regions, session, sessions, setup, theme
+from dashboard.web.views import health, new, regions, session, sessions, setup, theme, turns
 
 register_converter(SessionIdConverter, "session")
 
@@ -21,6 +21,15 @@ urlpatterns = [
     path("sessions/<session:session_id>/job/", regions.job, name="session-job"),
     path("sessions/<session:session_id>/rename/", session.rename, name="session-rename"),
     path("sessions/<session:session_id>/delete/", session.delete, name="session-delete"),
+    # /sessions/<session_id>/turns/ …
+    path("sessions/<str:session_id>/turns/", turns.ask_question, name="turn-ask"),
+    path("sessions/<str:session_id>/turns/older/", turns.older, name="turn-older"),
+    path("sessions/<str:session_id>/turns/<int:number>/", turns.show, name="turn"),
+    path("sessions/<str:session_id>/turns/<int:number>/events/", turns.events, name="turn-events"),
+    path("sessions/<str:session_id>/turns/<int:number>/stop/", turns.stop_answer, name="turn-stop"),
+    path("sessions/<str:session_id>/turns/<int:number>/steps/", turns.steps, name="turn-steps"),
+    path("sessions/<str:session_id>/turns/<int:number>/more/", turns.more, name="turn-more"),
+    path("sessions/<str:session_id>/turns/<int:number>/images/<int:place>/", turns.image, name="turn-image"),
     # The instance itself
     path("setup/<str:key>/", setup.first_administrator, name="setup"),
     path("theme/", theme.choose, name="theme"),

@@ -13,7 +13,7 @@ from gunicorn.glogging import Logger
 
 from dashboard.management import database, ports, static_files
 
-THREADS = 32
+THREADS = 256
 """Requests one process answers at the same time (architecture: threads, because every page waits for a database)."""
 
 
@@ -44,6 +44,8 @@ class WebServer(BaseApplication):
             # For gthread this watches the process, not a request: a long stream is never cut by it.
             "timeout": 60,
             "graceful_timeout": 30,
+            "post_worker_init": lambda worker: _begin(),
+            "worker_exit": lambda server, worker: _end(),
             "logger_class": WebServerLog,
             "proc_name": "corral",
             # Who may speak for a person is decided by TRUSTED_PROXIES, in dashboard.wsgi.
@@ -64,6 +66,18 @@ class WebServer(BaseApplication):
         from dashboard.wsgi import application
 
         return application
+
+
+def _begin() -> None:
+    from dashboard.web.running import begin
+
+    begin()
+
+
+def _end() -> None:
+    from dashboard.web.running import end
+
+    end()
 
 
 class Command(BaseCommand):

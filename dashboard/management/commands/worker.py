@@ -13,6 +13,7 @@ from django.db import close_old_connections, connections
 from dashboard.config import upstream_client
 from dashboard.jobs.run import Work, let_go, run_due
 from dashboard.jobs.work import all_work
+from dashboard.turns.runners import Runners
 
 PAUSE = 1.0
 """Seconds between two looks at whether work is due."""
@@ -36,12 +37,16 @@ class Command(BaseCommand):
         ]
         for thread in threads:
             thread.start()
+        # The worker also ends turns whose process died, and runs those that wait while no web process is up.
+        runners = Runners(upstream_client)
+        runners.keep()
         self.stdout.write("worker: ready")
         self.stdout.flush()
         stop.wait()
         ends = time.monotonic() + GRACE
         for thread in threads:
             thread.join(max(0.0, ends - time.monotonic()))
+        runners.drain(max(0.0, ends - time.monotonic()))
         let_go()
 
     def _keep_running(self, work: Work, stop: threading.Event) -> None:

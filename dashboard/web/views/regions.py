@@ -15,9 +15,12 @@ from django.views.decorators.http import require_safe
 
 from dashboard.catalog.models import Index
 from dashboard.catalog.sync import refresh_indexes
+from dashboard.chats.change import note_visit
 from dashboard.chats.models import ChatSession
 from dashboard.chats.sync import fetch_unknown, refresh_one
 from dashboard.config import upstream_client
+from dashboard.turns.history import import_history, is_unread
+from dashboard.turns.models import Turn
 from dashboard.upstream import UpstreamError
 from dashboard.web.present import fingerprint, source_views
 from dashboard.web.requests import Request
@@ -61,7 +64,8 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
     index_ids = [source.index_id for source in session.sources.all()]
     sources = source_views(index_ids, Index.objects.named(index_ids))
     poll_seconds = RUNNING_POLL if session.is_running else IDLE_POLL
-    shown = (session.raw, session.title, session.gone_at, session.questions, sources, poll_seconds, problem)
+    facts = (session.lock_state, session.run_state, session.job_duration_ms, session.questions, session.title)
+    shown = (session.raw, facts, session.gone_at, sources, poll_seconds, problem)
     successor_url = f"{reverse('session-new')}?{urlencode({'from': session.session_id})}"
     return {
         "session": session,
@@ -81,6 +85,8 @@ def _region(request: Request, session_id: str, fragment: str, *, with_sources: b
     session = visible_or_404(request, session_id)
     problem = _revalidate(session, with_sources=with_sources)
     session = visible_or_404(request, session_id)
+    # Hidden tabs do not ask: whoever asks has the session before their eyes.
+    note_visit(session, request.user)
     context = region_context(session, problem)
     if request.GET.get("seen") == context["seen"]:
         return unchanged()
@@ -94,8 +100,12 @@ def _revalidate(session: ChatSession, *, with_sources: bool) -> str:
     try:
         with _ONE_AT_A_TIME[session.pk % len(_ONE_AT_A_TIME)]:
             session.refresh_from_db()
-            if timezone.now() - session.synced_at > SESSION_FRESH:
-                refresh_one(upstream_client(), session)
+            # While a question is answered here, this process's own reading is the newest truth.
+            answering = Turn.objects.live().filter(session=session).exists()
+            if not answering and timezone.now() - session.synced_at > SESSION_FRESH:
+                if is_unread(session):
+                    session.history_of = ""
+                refresh_one(upstream_client(), session, on_history=import_history)
         if with_sources:
             _revalidate_sources(session)
     except UpstreamError as error:

@@ -14,10 +14,11 @@ from dashboard.access.policy import NotAllowed, may_delete, may_rename
 from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import record
 from dashboard.catalog.models import Project
-from dashboard.chats.change import delete_session, rename_session
+from dashboard.chats.change import delete_session, note_visit, rename_session
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.upstream import UpstreamError
+from dashboard.web.conversation import composer, conversation
 from dashboard.web.forms import RenameForm
 from dashboard.web.requests import Request
 from dashboard.web.respond import tell_when_to_retry
@@ -30,7 +31,17 @@ def detail(request: Request, session_id: str) -> HttpResponse:
     """Show a session from the cache; its regions ask for themselves again."""
     session = visible_or_404(request, session_id)
     record(AuditAction.SESSION_VIEWED, actor=request.user, origin=request.origin, subject=session)
-    return render(request, "chats/detail.html", region_context(session) | _about(request, session))
+    note_visit(session, request.user)
+    return session_page(request, session)
+
+
+def session_page(
+    request: Request, session: ChatSession, *, form: dict[str, Any] | None = None, status: int = 200
+) -> HttpResponse:
+    """The whole page, with the composer as it was left when a question could not be taken."""
+    context = region_context(session) | _about(request, session) | conversation(session)
+    context["composer"] = form or composer(session)
+    return render(request, "chats/detail.html", context, status=status)
 
 
 def _about(request: Request, session: ChatSession) -> dict[str, Any]:

@@ -74,7 +74,9 @@ def _list(request: Request, problem: str) -> dict[str, Any]:
     sources = Index.objects.present().order_by("name", "id").values_list("id", "name")
     filters = FilterForm(request.GET, sources=[(pk, visible(name, 80)) for pk, name in sources])
     filters.is_valid()
-    found = _filtered(ChatSession.objects.visible_to(request.user).without_json(), filters.cleaned_data)
+    found = _filtered(
+        ChatSession.objects.visible_to(request.user).without_json().with_unread(request.user), filters.cleaned_data
+    )
     sessions, pager = page_of(found.prefetch_related("sources"), request.GET)
     catalog = Index.objects.named({source.index_id for session in sessions for source in session.sources.all()})
     rows = [session_row(session, catalog) for session in sessions]

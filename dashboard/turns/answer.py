@@ -1,0 +1,182 @@
+"""An answer while it grows: events in, numbered log entries out, rendered pieces at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dashboard import upstream
+from dashboard.turns.markdown import Settler
+from dashboard.turns.reading import Citation, citations_in, passages_in
+
+PIECE = 50_000
+"""Characters of HTML after which a new piece begins."""
+SLICE = 16_000
+"""Characters of Markdown settled at a time, so that a long text that comes at once still makes pieces."""
+MAX_CITATIONS = 60
+"""Places of one answer that are kept."""
+NO_STEP = ("user_input", "text", "text_delta", "thinking_delta", "stop")
+"""Entries that are no step between the question and its answer."""
+KEPT_TYPE = 40
+
+
+@dataclass
+class Entry:
+    """A log entry before it is stored; see ``LogEntry`` for the fields."""
+
+    number: int
+    type: str
+    data: str
+    html: str = ""
+    tail: str | None = None
+    shown: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+
+class Answer:
+    """Turns the events of one turn into log entries.
+
+    Deltas are joined until :meth:`frame` is called; everything else becomes an entry at once. A complete block replaces
+    the deltas before it (contract.md §7): usually they say the same, and nothing moves.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.steps: list[Entry] = []
+        self.text: list[str] = []
+        self.stop: upstream.Stop | None = None
+        self.tool_calls = 0
+        self.passages = 0
+        self.citations: dict[tuple[str, str], Citation] = {}
+        self._html: list[str] = []
+        self._settler = Settler()
+        self._block: list[str] = []
+        self._block_html = 0
+        self._pending: list[str] = []
+        self._thinking: list[str] = []
+
+    @staticmethod
+    def steps_in(types: Iterable[str]) -> int:
+        """How many of the entries with these types are steps."""
+        return sum(kind not in NO_STEP for kind in types)
+
+    def take(self, event: upstream.Event) -> list[Entry]:
+        """Take one event; return the entries it made, with any waiting frame before them."""
+        if isinstance(event, upstream.TextDelta):
+            self._pending.append(event.content)
+            return []
+        if isinstance(event, upstream.ThinkingDelta):
+            self._thinking.append(event.content)
+            return []
+        entries = self.frame()
+        if isinstance(event, upstream.Text):
+            entries.append(self._complete(event))
+            return entries
+        self._note(event)
+        entries.append(self._entry(event.type or "unknown", event.raw))
+        return entries
+
+    def frame(self) -> list[Entry]:
+        """The deltas since the last frame, joined to one entry a kind; none when nothing came."""
+        entries = []
+        if self._thinking:
+            content, self._thinking = "".join(self._thinking), []
+            entries.append(self._entry("thinking_delta", {"type": "thinking_delta", "content": content}))
+        if self._pending:
+            content, self._pending = "".join(self._pending), []
+            self._block.append(content)
+            entry = self._entry("text_delta", {"type": "text_delta", "content": content})
+            grown = self._settler.tail + content
+            entry.html = self._feed(content)
+            # None: the tail only grew by what came, which the entry holds already.
+            entry.tail = None if self._settler.tail == grown else self._settler.tail
+            entries.append(entry)
+        return entries
+
+    @property
+    def has_text(self) -> bool:
+        """Whether anything of an answer has come."""
+        return bool(self.text or self._block or self._pending)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether deltas wait for a frame."""
+        return bool(self._pending or self._thinking)
+
+    def close(self) -> list[Entry]:
+        """No more events: whatever is unfinished is settled as it stands."""
+        entries = self.frame()
+        if self._block:
+            entries.append(self._complete(upstream.Text(content="".join(self._block))))
+        return entries
+
+    def pieces(self) -> list[str]:
+        """The whole rendered answer, in pieces of about ``PIECE`` characters."""
+        pieces, size = [[""]], 0
+        for html in self._html:
+            if size > PIECE:
+                pieces.append([])
+                size = 0
+            pieces[-1].append(html)
+            size += len(html)
+        return ["".join(piece) for piece in pieces if any(piece)]
+
+    def snapshot(self) -> tuple[str, str]:
+        """What a reader who has nothing yet is shown: settled HTML, and the growing tail as text."""
+        return "".join(self._html), self._settler.tail
+
+    def _complete(self, event: upstream.Text) -> Entry:
+        """A block is complete: settle its tail, or, if it differs from its deltas, render it anew."""
+        same = event.content == "".join(self._block)
+        if not same:
+            del self._html[self._block_html :]
+            self._settler = Settler()
+            self._feed(event.content)
+        entry = self._entry("text", event.raw or {"type": "text", "content": event.content})
+        entry.html = self._settled(self._settler.finish())
+        entry.tail = ""
+        if not same:
+            entry.html, entry.tail = "".join(self._html), None
+        self.text.append(event.content)
+        self._block, self._settler, self._block_html = [], Settler(), len(self._html)
+        return entry
+
+    def _feed(self, content: str) -> str:
+        slices = (content[start : start + SLICE] for start in range(0, len(content), SLICE))
+        return "".join([self._settled(self._settler.feed(part)) for part in slices])
+
+    def _settled(self, html: str) -> str:
+        if html:
+            self._html.append(html)
+        return html
+
+    def _note(self, event: upstream.Event) -> None:
+        if isinstance(event, upstream.ToolCall):
+            self.tool_calls += 1
+        elif isinstance(event, upstream.ToolResult):
+            self.passages += len(passages_in(event.result))
+            for citation in citations_in(event):
+                if len(self.citations) < MAX_CITATIONS:
+                    self.citations.setdefault((citation.document, citation.place), citation)
+        elif isinstance(event, upstream.Stop):
+            self.stop = event
+
+    def _entry(self, kind: str, raw: dict[str, Any]) -> Entry:
+        self.number += 1
+        entry = Entry(self.number, kind[:KEPT_TYPE], json.dumps(raw, ensure_ascii=False, separators=(",", ":")))
+        if entry.type not in NO_STEP:
+            self.steps.append(entry)
+        return entry
+
+
+def missing_steps(whole: Answer, *, seen: int, number: int) -> list[Entry]:
+    """The steps of an answer read back that the log does not have yet, as entries to append.
+
+    Args:
+        whole: what LlamaCloud has.
+        seen: how many steps the log has; they are the first ones.
+        number: of the log's last entry.
+    """
+    late = whole.steps[seen:]
+    return [Entry(number + place, entry.type, entry.data) for place, entry in enumerate(late, start=1)]

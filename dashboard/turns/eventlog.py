@@ -1,0 +1,357 @@
+"""The event log: durable first, then visible; one writer a process, group-committing (decision 5).
+
+Whoever runs a turn appends entries here. One thread writes what all turns of the process have appended, in one
+transaction at a time and at most every ``GROUP`` seconds; only then do watchers see it. Watchers of a turn that runs in
+this process are woken from memory; those of a turn that runs elsewhere share one short poll of the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
+from django.db.models import Q
+
+from dashboard.turns.answer import Entry
+from dashboard.turns.models import LogEntry, Turn
+from dashboard.turns.states import LIVE
+
+log = logging.getLogger(__name__)
+
+GROUP = 0.010
+"""Seconds between two commits: an idle writer commits at once, a busy one takes along what came meanwhile."""
+FOLLOW_EVERY = 0.15
+"""Seconds between two looks at turns that run in another process."""
+LINGER = 60.0
+"""Seconds a channel nobody watches is kept: for the reader who reconnects."""
+RETRY_PAUSES = (0.05, 0.2, 0.5, 1, 2, 4, 8, 8, 8)
+"""Seconds between tries of a commit while the database is away."""
+
+_AWAY = (OperationalError, InterfaceError)
+"""The database, not what is written, is the matter."""
+
+
+class LeaseLost(Exception):
+    """The turn is not this process's any more: nothing of it was stored."""
+
+
+@dataclass
+class Channel:
+    """The entries of one turn as far as this process knows them, and who waits for more."""
+
+    turn_id: int
+    local: bool
+    entries: list[Entry] = field(default_factory=list)
+    ended: bool = False
+    dropped: bool = False
+    watchers: int = 0
+    touched: float = field(default_factory=time.monotonic)
+    condition: threading.Condition = field(default_factory=threading.Condition)
+
+    def publish(self, entries: Sequence[Entry], *, ended: bool) -> None:
+        """Make committed entries visible, each once and in order."""
+        with self.condition:
+            last = self.entries[-1].number if self.entries else 0
+            self.entries.extend(entry for entry in entries if entry.number > last)
+            self.ended = self.ended or ended
+            self.touched = time.monotonic()
+            self.condition.notify_all()
+
+    def drop(self) -> None:
+        """This process no longer knows how the turn goes on: readers come back and are served from the database."""
+        with self.condition:
+            self.dropped = True
+            self.condition.notify_all()
+
+    def after(self, number: int, timeout: float) -> tuple[list[Entry], bool]:
+        """The entries after this number, waiting for one if need be.
+
+        Args:
+            number: the last entry the reader has; 0 for none.
+            timeout: seconds to wait at most.
+
+        Returns:
+            the entries, perhaps none, and whether the turn has ended and these are the last.
+        """
+        with self.condition:
+            self.condition.wait_for(lambda: self.ended or self.dropped or self._last() > number, timeout)
+            self.touched = time.monotonic()
+            return self._later(number), self.ended
+
+    def _last(self) -> int:
+        return self.entries[-1].number if self.entries else 0
+
+    def _later(self, number: int) -> list[Entry]:
+        return self.entries[bisect_right(self.entries, number, key=lambda entry: entry.number) :]
+
+
+@dataclass
+class _Item:
+    turn_id: int
+    entries: Sequence[Entry]
+    work: Callable[[], Any] | None
+    ends: bool
+    holder: str | None
+    done: Future[Any] = field(default_factory=Future)
+
+
+class EventLog:
+    """This process's way to the log."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._closed = threading.Event()
+        self._channels: dict[int, Channel] = {}
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self.sends_away = False
+
+    def append(
+        self,
+        turn_id: int,
+        entries: Sequence[Entry],
+        work: Callable[[], Any] | None = None,
+        *,
+        holder: str | None = None,
+    ) -> Future[Any]:
+        """Store entries; watchers see them when they are durable.
+
+        Args:
+            turn_id: the turn's key.
+            entries: in order.
+            work: database work of the same turn, done in the same transaction.
+            holder: whose lease must stand, or nothing is stored: a process that slept must not add to a turn that
+                another one has ended meanwhile.
+
+        Returns:
+            a future of what ``work`` returned, or of :class:`LeaseLost`; callers need not wait for it.
+        """
+        return self._put(_Item(turn_id, entries, work, False, holder))
+
+    def finish(
+        self, turn_id: int, entries: Sequence[Entry], work: Callable[[], Any], *, holder: str | None = None
+    ) -> Future[Any]:
+        """Store the last entries with the work that ends the turn; watchers then see the end."""
+        return self._put(_Item(turn_id, entries, work, True, holder))
+
+    def open(self, turn_id: int) -> Channel:
+        """The channel of a turn that starts to run in this process."""
+        with self._lock:
+            # Somebody may watch already, since before its turn came: they must not be left with a dead channel.
+            channel = self._channels.setdefault(turn_id, Channel(turn_id, local=True))
+            channel.local = True
+            self._start()
+        return channel
+
+    def drop(self, turn_id: int) -> None:
+        """Forget a turn this process ran but did not end: another one ends it."""
+        with self._lock:
+            channel = self._channels.pop(turn_id, None)
+        if channel is not None:
+            channel.drop()
+
+    def send_readers_away(self) -> None:
+        """The process is to end: every reader is let go within a second. Safe in a signal handler: takes no lock."""
+        self.sends_away = True
+
+    def close(self) -> None:
+        """Write what waits, then end both threads and close their connections; nothing can be appended any more."""
+        self._closed.set()
+        self._queue.put(None)
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def watch(self, turn_id: int) -> Channel:
+        """The channel of a turn, wherever it runs; give it back with :meth:`leave`."""
+        with self._lock:
+            channel = self._channels.get(turn_id)
+            if channel is None:
+                channel = self._channels[turn_id] = Channel(turn_id, local=False)
+            channel.watchers += 1
+            self._start()
+            known = channel.local or channel.entries
+        try:
+            if not known:
+                _look([channel])
+        except BaseException:
+            self.leave(channel)
+            raise
+        finally:
+            # From here on a watcher only waits.
+            connection.close()
+        return channel
+
+    def leave(self, channel: Channel) -> None:
+        """A watcher goes."""
+        with self._lock:
+            channel.watchers -= 1
+            channel.touched = time.monotonic()
+
+    def _put(self, item: _Item) -> Future[Any]:
+        self._queue.put(item)
+        with self._lock:
+            self._start()
+        return item.done
+
+    def _start(self) -> None:
+        if not self._threads:
+            for target in (self._write_for_ever, self._follow_for_ever):
+                thread = threading.Thread(target=target, name=f"eventlog-{target.__name__.strip('_')}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    def _write_for_ever(self) -> None:
+        goes_on = True
+        while goes_on:
+            batch = [self._queue.get()]
+            began = time.monotonic()
+            while not self._queue.empty():
+                batch.append(self._queue.get())
+            goes_on = None not in batch
+            self._commit([item for item in batch if item is not None])
+            time.sleep(max(0.0, GROUP - (time.monotonic() - began)) if not self._queue.empty() else 0)
+        connection.close()
+
+    def _commit(self, batch: list[_Item], *, again: bool = False) -> None:
+        """Write all of it in one transaction; what cannot be written together is written one by one."""
+        for tried, pause in enumerate((*RETRY_PAUSES, None)):
+            try:
+                results = _store(batch)
+            except _AWAY as error:
+                connection.close()
+                if pause is None:
+                    log.error("The event log could not be written: %s", type(error).__name__)
+                    self._fail(batch, error)
+                    return
+                time.sleep(pause)
+            except Exception as error:
+                if len(batch) > 1:
+                    for item in batch:
+                        self._commit([item], again=again or tried > 0)
+                elif (again or tried) and _is_stored(batch[0]):
+                    # The connection broke after the commit and before its confirmation.
+                    self._publish(batch, [True])
+                else:
+                    log.warning("A part of an answer could not be stored: %s", type(error).__name__)
+                    self._fail(batch, error)
+                return
+            else:
+                self._publish(batch, results)
+                return
+
+    def _fail(self, batch: list[_Item], error: Exception) -> None:
+        for item in batch:
+            item.done.set_exception(error)
+
+    def _publish(self, batch: list[_Item], results: list[Any]) -> None:
+        for item, result in zip(batch, results, strict=True):
+            if isinstance(result, LeaseLost):
+                item.done.set_exception(result)
+                continue
+            channel = self._channels.get(item.turn_id)
+            if channel is not None and channel.local:
+                channel.publish(item.entries, ended=item.ends)
+            item.done.set_result(result)
+
+    # --- following turns of other processes -----------------------------------------------------------------------
+
+    def _follow_for_ever(self) -> None:
+        while not self._closed.wait(FOLLOW_EVERY):
+            with self._lock:
+                self._sweep()
+                followed = [one for one in self._channels.values() if not one.local and not one.ended and one.watchers]
+            if not followed:
+                continue
+            try:
+                for start in range(0, len(followed), 50):
+                    _look(followed[start : start + 50])
+            except Error as error:
+                log.warning("Looking for news of answers failed: %s", type(error).__name__)
+                connection.close()
+        connection.close()
+
+    def _sweep(self) -> None:
+        old = time.monotonic() - LINGER
+        for turn_id, channel in list(self._channels.items()):
+            if not channel.watchers and channel.touched < old and (channel.ended or not channel.local):
+                del self._channels[turn_id]
+
+
+def _store(batch: list[_Item]) -> list[Any]:
+    with transaction.atomic():
+        held = _held({item.turn_id for item in batch if item.holder is not None})
+        good = [item for item in batch if item.holder is None or held.get(item.turn_id) == item.holder]
+        rows = [
+            LogEntry(
+                turn_id=item.turn_id,
+                number=entry.number,
+                type=entry.type,
+                data=entry.data,
+                html=entry.html,
+                tail=entry.tail,
+            )
+            for item in good
+            for entry in item.entries
+        ]
+        if rows:
+            LogEntry.objects.bulk_create(rows, batch_size=100)
+        kept = set(map(id, good))
+        return [(item.work() if item.work else None) if id(item) in kept else LeaseLost() for item in batch]
+
+
+def _held(turn_ids: set[int]) -> dict[int, str]:
+    """Who holds the leases of these turns."""
+    return dict(Turn.objects.running().filter(pk__in=turn_ids).values_list("pk", "lease_holder")) if turn_ids else {}
+
+
+def _is_stored(item: _Item) -> bool:
+    """Whether an earlier try was committed after all."""
+    try:
+        stored = {entry.number: entry.data for entry in read_entries(item.turn_id)}
+    except Error:
+        return False
+    return bool(item.entries) and all(stored.get(entry.number) == entry.data for entry in item.entries)
+
+
+def read_entries(turn_id: int, after: int = 0) -> list[Entry]:
+    """The stored entries of a turn after a number, in order."""
+    rows = LogEntry.objects.filter(turn_id=turn_id, number__gt=after).order_by("number")
+    return [Entry(*row) for row in rows.values_list("number", "type", "data", "html", "tail")]
+
+
+def _look(channels: list[Channel]) -> None:
+    """One look for many turns: which have ended, then what is new. In this order, so that an end is never early."""
+    ids = [channel.turn_id for channel in channels]
+    live = set(Turn.objects.filter(pk__in=ids, state__in=LIVE).values_list("pk", flat=True))
+    news = Q()
+    for channel in channels:
+        news |= Q(turn_id=channel.turn_id, number__gt=channel.entries[-1].number if channel.entries else 0)
+    found: dict[int, list[Entry]] = {}
+    rows = LogEntry.objects.filter(news).order_by("turn_id", "number")
+    for turn_id, number, kind, data, html, tail in rows.values_list(
+        "turn_id", "number", "type", "data", "html", "tail"
+    ):
+        found.setdefault(turn_id, []).append(Entry(number, kind, data, html, tail))
+    for channel in channels:
+        entries, ended = found.get(channel.turn_id, []), channel.turn_id not in live
+        if entries or ended:
+            channel.publish(entries, ended=ended)
+
+
+EVENT_LOG = EventLog()
+"""The one of this process."""
+
+
+def forget_after_fork() -> None:
+    """A forked worker starts with its own threads and nothing in memory."""
+    EVENT_LOG.__init__()  # type: ignore[misc]  # the same object, as good as new

@@ -1,0 +1,140 @@
+"""Markdown from outside, as HTML that is safe to show: rendered on the server, once, and sanitised.
+
+Raw HTML is text, images are links (nothing is loaded from elsewhere), and only http, https and mailto lead anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+TAGS = {
+    "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
+    "table", "tbody", "td", "th", "thead", "tr", "ul",
+}  # fmt: skip
+ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "td": {"align"}, "th": {"align"}}
+FORCED_CUT = 64 * 1024
+"""Characters of one unfinished block after which it is cut, so that neither time nor memory grows with it."""
+
+_md = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"]).disable("image")
+_sanitise = nh3.Cleaner(
+    tags=TAGS,
+    attributes=ATTRIBUTES,
+    url_schemes={"http", "https", "mailto"},
+    link_rel="noopener noreferrer nofollow",
+    strip_comments=True,
+)
+
+
+def render(text: str, env: dict[str, Any] | None = None) -> str:
+    """Render Markdown to safe HTML.
+
+    Args:
+        text: anything.
+        env: carries link definitions from one part of an answer to the next.
+
+    Returns:
+        HTML in which headings start at the third level, to fit below a page's own.
+    """
+    env = {} if env is None else env
+    tokens = _md.parse(text, env)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+        elif token.type in ("td_open", "th_open"):
+            _plain_alignment(token)
+    return _sanitise.clean(_md.renderer.render(tokens, _md.options, env))
+
+
+def _plain_alignment(token: Token) -> None:
+    """The renderer writes a style attribute, which the page's policy forbids."""
+    style = token.attrs.pop("style", None)
+    if isinstance(style, str):
+        token.attrs["align"] = style.partition(":")[2]
+
+
+class Settler:
+    """Splits a growing text into blocks that are finished, and a tail that may still change.
+
+    ::
+
+        settled_html = settler.feed("more text")   # "" while nothing new is finished
+        settler.tail                               # what is still growing, as text
+        settled_html = settler.finish()            # the rest
+    """
+
+    def __init__(self) -> None:
+        self.tail = ""
+        self._env: dict[str, Any] = {}
+        self._next_try = 0
+        self._after_cr = False
+
+    def feed(self, text: str) -> str:
+        """Take more text; return the HTML of the blocks it finished."""
+        self.tail += self._one_line_end(text)
+        if "\n" not in text and "\r" not in text and len(self.tail) <= FORCED_CUT:
+            return ""
+        if len(self.tail) < self._next_try:
+            return ""
+        end = self._settled_until()
+        if end:
+            return self._settle(end)
+        if len(self.tail) > FORCED_CUT:
+            return self._cut()
+        # One long block: look again when it has doubled, or the looking would cost the square of its length.
+        self._next_try = min(2 * len(self.tail), FORCED_CUT) if len(self.tail) > 1024 else 0
+        return ""
+
+    def finish(self) -> str:
+        """The text is complete: return the HTML of what was still growing."""
+        return self._settle(len(self.tail)) if self.tail else ""
+
+    def _one_line_end(self, text: str) -> str:
+        """The text with LF alone, also when CR and LF come apart: Markdown's blocks are found by whole lines."""
+        if self._after_cr and text.startswith("\n"):
+            text = text[1:]
+            self._after_cr = False
+        if text:
+            self._after_cr = text.endswith("\r")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def _settle(self, end: int) -> str:
+        done, self.tail, self._next_try = self.tail[:end], self.tail[end:], 0
+        return render(done, self._env)
+
+    def _settled_until(self) -> int:
+        """Where the last top-level block begins: everything before it can no longer change.
+
+        Only whole lines are judged: an unfinished "2" looks like a paragraph until "2. " continues a list.
+        """
+        whole = self.tail[: self.tail.rfind("\n") + 1]
+        starts = [token.map[0] for token in self._blocks(whole) if token.map]
+        if len(starts) < 2:
+            return 0
+        # Not str.splitlines: it knows more line ends than Markdown.
+        return sum(len(line) + 1 for line in whole.split("\n")[: starts[-1]])
+
+    def _blocks(self, text: str) -> list[Token]:
+        tokens: list[Token] = []
+        # A copy: a link definition that is only being looked at must not be remembered.
+        env = {**self._env, "references": dict(self._env.get("references", {}))}
+        _md.block.parse(text, _md, env, tokens)
+        return [token for token in tokens if token.level == 0 and token.nesting >= 0]
+
+    def _cut(self) -> str:
+        """Settle most of an overlong block; a fence is closed and opened again, so that code stays code."""
+        end = self.tail.rfind("\n") + 1
+        if len(self.tail) - end > FORCED_CUT // 2:
+            # One overlong line: cutting before it would leave it to be cut again with every character.
+            end = len(self.tail)
+        blocks = self._blocks(self.tail)
+        if not blocks or blocks[0].type != "fence":
+            return self._settle(end)
+        fence = blocks[0].markup
+        opening = self.tail[: self.tail.find("\n") + 1]
+        done, rest = self.tail[:end], self.tail[end:]
+        self.tail, self._next_try = opening + rest, 0
+        return render(done + ("" if done.endswith("\n") else "\n") + fence, self._env)

@@ -1,0 +1,168 @@
+"""A turn, its event log while it runs, and its rendered answer when it has ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Count, Q, Sum
+
+from dashboard.chats.models import ChatSession
+from dashboard.turns.states import LIVE, TurnState
+
+__all__ = ["AnswerPiece", "LogEntry", "Turn", "TurnState"]
+
+
+class TurnQuerySet(models.QuerySet["Turn"]):
+    """The words turns are asked for with."""
+
+    def live(self) -> TurnQuerySet:
+        """Those something is still to come of."""
+        return self.filter(state__in=LIVE)
+
+    def running(self) -> TurnQuerySet:
+        """Those a process holds a lease on."""
+        return self.filter(state=TurnState.RUNNING)
+
+    def queued(self) -> TurnQuerySet:
+        """Those waiting for their place, first come first served."""
+        return self.filter(state=TurnState.QUEUED).order_by("asked_at", "pk")
+
+    def in_order(self) -> TurnQuerySet:
+        """As the conversation reads."""
+        return self.order_by("number")
+
+    def never_asked(self) -> TurnQuerySet:
+        """Those that were refused before an answer began, or never sent: LlamaCloud's history does not have them."""
+        return self.exclude(error_code="")
+
+    def totals(self) -> dict[str, int | float]:
+        """What these turns took together; the ledger of a session is the sum of its turns."""
+        return self.aggregate(
+            turns=Count("pk"),
+            duration_ms=Sum("duration_ms", default=0.0),
+            input_tokens=Sum("input_tokens", default=0),
+            output_tokens=Sum("output_tokens", default=0),
+            tool_calls=Sum("tool_calls", default=0),
+        )
+
+
+class Turn(models.Model):
+    """One question and its answer; also the ledger of what it took.
+
+    Asked here, a turn has a person, a nonce and a lease; imported from the history of a session used elsewhere, it has
+    none of them. ``position`` is its place among the questions of LlamaCloud's own history, once known.
+    """
+
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="turns")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=12, choices=TurnState.choices, default=TurnState.QUEUED)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    nonce = models.CharField(max_length=100, null=True, unique=True)
+    prompt = models.TextField()
+    index_ids = models.JSONField("sources in force", default=list)
+    require_all_indexes = models.BooleanField(default=False)
+    retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
+    position = models.PositiveIntegerField(null=True)
+    history_before = models.PositiveIntegerField("questions at LlamaCloud before", default=0)
+
+    asked_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    first_token_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    duration_ms = models.FloatField(null=True)
+    input_tokens = models.PositiveBigIntegerField(null=True)
+    output_tokens = models.PositiveBigIntegerField(null=True)
+    upstream_turns = models.PositiveIntegerField(null=True)
+    error = models.TextField(blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    skipped_index_ids = models.JSONField(default=list)
+    tool_calls = models.PositiveIntegerField(default=0)
+    passages = models.PositiveIntegerField(default=0)
+    citations = models.JSONField(default=list)
+
+    lease_until = models.DateTimeField(null=True)
+    lease_holder = models.CharField(max_length=80, blank=True)
+    stop_asked_at = models.DateTimeField(null=True)
+    log_pruned = models.BooleanField(default=False)
+
+    objects = TurnQuerySet.as_manager()
+
+    class Meta:
+        app_label = "dashboard"
+        ordering = ["session", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["session", "number"], name="turn_number_once"),
+            # However many processes read a history at once, each of its questions is imported by one of them.
+            models.UniqueConstraint(fields=["session", "position"], name="turn_position_once"),
+            # The one rule that no race can break: a session answers one question at a time.
+            models.UniqueConstraint(fields=["session"], condition=Q(state__in=LIVE), name="turn_one_live_per_session"),
+        ]
+        indexes = [
+            models.Index(fields=["state", "asked_at"], name="turn_queue", condition=Q(state__in=LIVE)),
+            models.Index(fields=["asked_by", "state"], name="turn_person", condition=Q(state__in=LIVE)),
+            models.Index(fields=["finished_at"], name="turn_unpruned", condition=Q(log_pruned=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"Question {self.number}"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether something is still to come."""
+        return TurnState(self.state).is_live
+
+    def end(self, state: TurnState, *, holder: str, **columns: Any) -> bool:
+        """End the turn, once.
+
+        Args:
+            state: how it ended.
+            holder: whose lease must still stand.
+            columns: what else is known at the end.
+
+        Returns:
+            whether this call ended it; losers change nothing.
+        """
+        mine = Turn.objects.live().filter(pk=self.pk, lease_holder=holder)
+        return bool(mine.update(state=state, lease_until=None, lease_holder="", **columns))
+
+
+class LogEntry(models.Model):
+    """One numbered event of a turn, append-only.
+
+    ``data`` is LlamaCloud's JSON as it came (deltas joined to frames of about 100 ms); ``html`` what a watcher who has
+    all earlier entries is sent. Frames are pruned when the complete text has arrived: a gap means "start from a
+    snapshot".
+    """
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="log")
+    number = models.PositiveIntegerField()
+    type = models.CharField(max_length=40)
+    data = models.TextField()
+    html = models.TextField(blank=True)
+    tail = models.TextField(null=True)
+
+    class Meta:
+        app_label = "dashboard"
+        ordering = ["turn", "number"]
+        constraints = [models.UniqueConstraint(fields=["turn", "number"], name="entry_once")]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.type}"
+
+
+class AnswerPiece(models.Model):
+    """A rendered part of an answer, made once and shown as it is; long answers come in several of some 50 kB."""
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="pieces")
+    position = models.PositiveIntegerField()
+    html = models.TextField()
+
+    class Meta:
+        app_label = "dashboard"
+        ordering = ["turn", "position"]
+        constraints = [models.UniqueConstraint(fields=["turn", "position"], name="piece_once")]
+
+    def __str__(self) -> str:
+        return f"{self.position}"

@@ -1,0 +1,99 @@
+"""What a turn's tool calls and results mean to a reader: how much was read, and which documents are cited.
+
+Tool names and result shapes are not published (contract.md §7), so nothing here depends on one: whatever looks like a
+passage of a document is taken as one, and everything else is left to the folded steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dashboard import upstream
+
+_NAMES = ("document", "file_name", "filename", "display_name", "document_name", "source")
+_PAGES = ("page", "page_range_start", "page_number", "page_label")
+_LINES = ("line", "line_number")
+MAX_CITATIONS = 20
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A place in a document; ``source_id`` and ``attachment_name`` name its page image, if there is one."""
+
+    document: str
+    place: str = ""
+    source_id: str = ""
+    attachment_name: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """For the turn's column."""
+        return asdict(self)
+
+
+def passages_in(result: Any) -> list[dict[str, Any]]:
+    """Everything in a tool's result that holds text of a document."""
+    return [row for row in _rows(result) if isinstance(row.get("content"), str)]
+
+
+def citations_in(event: upstream.ToolResult) -> list[Citation]:
+    """The places a tool's result names, the page image with the first place on its page."""
+    image = event.image_attachment
+    found: dict[tuple[str, str], Citation] = {}
+    for row in passages_in(event.result):
+        flat = _flat(row)
+        document = _first(flat, _NAMES)
+        if not document:
+            continue
+        page, line = _first(flat, _PAGES), _first(flat, _LINES)
+        place = f"page {page}" if page else f"line {line}" if line else ""
+        own = _own_image(row)
+        if own is None and image is not None and page and image.attachment_name.rpartition("_")[2].startswith(page):
+            own, image = image, None
+        found.setdefault(
+            (document, place),
+            Citation(document, place, own.source_id if own else "", own.attachment_name if own else ""),
+        )
+    if not found and image is not None:
+        return [Citation("Page image", "", image.source_id, image.attachment_name)]
+    return list(found.values())[:MAX_CITATIONS]
+
+
+def _rows(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+    if depth > 4:
+        return
+    if isinstance(value, dict):
+        if "content" in value:
+            yield value
+        else:
+            for inner in value.values():
+                yield from _rows(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _rows(inner, depth + 1)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its metadata beside it, its own words first (contract.md §9)."""
+    inner = [row[name] for name in ("metadata", "static_fields") if isinstance(row.get(name), dict)]
+    return {key: value for part in (*reversed(inner), row) for key, value in part.items()}
+
+
+def _own_image(row: dict[str, Any]) -> upstream.AttachmentRef | None:
+    fields = row.get("static_fields")
+    attachments = fields.get("attachments") if isinstance(fields, dict) else None
+    for item in attachments if isinstance(attachments, list) else ():
+        if isinstance(item, dict) and item.get("attachment_name") and item.get("source_id"):
+            return upstream.AttachmentRef(
+                source_id=str(item["source_id"]), attachment_name=str(item["attachment_name"])
+            )
+    return None
+
+
+def _first(flat: dict[str, Any], names: tuple[str, ...]) -> str:
+    for name in names:
+        value = flat.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
+            return str(value).strip()[:200]
+    return ""

@@ -1,0 +1,313 @@
+"""The turns this process runs, their leases, and the reaping of turns whose process died."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from dashboard import upstream
+from dashboard.turns.answer import Answer
+from dashboard.turns.ending import add_steps, end_turn, outcome_of
+from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
+from dashboard.turns.models import Turn
+from dashboard.turns.run import STILL_OPEN, Recovery, Run, recover, release
+from dashboard.turns.states import TurnState
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=12)
+HEARTBEAT = 3.0
+"""Seconds between two renewals of all leases of this process."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks for queued turns and stop requests."""
+TICK = 0.05
+GRACE = HEARTBEAT + 1.0
+"""Seconds a lease that has run out is watched before it is taken over: its process may have been waiting for the
+database like everybody, or its clock may be behind, and renews it at its next heartbeat."""
+REAPERS = 20
+"""Turns of dead processes read back at once by this one."""
+RUNNING_LIMIT = 200
+"""Turns running at once in the whole instance."""
+PERSON_LIMIT = 3
+"""Turns of one person running at once."""
+
+
+class Runners:
+    """What runs turns in this process: a thread a turn, and one that looks after all of them."""
+
+    def __init__(self, client: Callable[[], upstream.LlamaCloud], event_log: EventLog = EVENT_LOG) -> None:
+        self.holder = f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._client = client
+        self._log = event_log
+        self._runs: dict[int, Run] = {}
+        self.closing = False
+        self._reaping: dict[int, threading.Event] = {}
+        self._suspects: dict[int, tuple[datetime | None, float]] = {}
+        self._lock = threading.RLock()
+        self._ending = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def start(self, turn: Turn) -> None:
+        """Run a turn whose lease this process has."""
+        run = Run(turn, self._client(), self._log, self.holder, self._ending.wait)
+        with self._lock:
+            self._runs[turn.pk] = run
+            self.keep()
+        try:
+            threading.Thread(target=self._run, args=(run,), name=f"turn-{turn.pk}", daemon=True).start()
+        except RuntimeError:
+            # No thread to be had: its lease must not be renewed as if it ran.
+            self._forget(run)
+            release(turn, self.holder, unsent=True)
+
+    def keep(self) -> None:
+        """See to it that somebody looks after queued, stopped and orphaned turns."""
+        with self._lock:
+            if self._keeper is None or not self._keeper.is_alive():
+                self._keeper = threading.Thread(target=self._keep, name="turn-keeper", daemon=True)
+                self._keeper.start()
+
+    def close(self) -> None:
+        """Take no more turns: the process is to end soon. Safe in a signal handler: takes no lock."""
+        self.closing = True
+
+    def stop(self, turn_id: int) -> None:
+        """Stop a turn if it runs here; elsewhere, its own process sees the request within half a second."""
+        run, reaping = self._runs.get(turn_id), self._reaping.get(turn_id)
+        if run is not None:
+            run.stop()
+        if reaping is not None:
+            reaping.set()
+
+    def drain(self, seconds: float) -> None:
+        """The process is to end: give running turns so many seconds, then let their leases go.
+
+        Args:
+            seconds: how long to wait for turns to finish by themselves.
+        """
+        self.closing = True
+        ends = time.monotonic() + seconds
+        while self._runs and time.monotonic() < ends:
+            time.sleep(TICK)
+        for run in list(self._runs.values()):
+            run.abandon()
+        self._ending.set()
+        ends = time.monotonic() + 2
+        while (self._runs or self._reaping) and time.monotonic() < ends:
+            time.sleep(TICK)
+
+    def _run(self, run: Run) -> None:
+        try:
+            run()
+        except LeaseLost:
+            log.warning("A turn was taken over by another process while this one was not running")
+        except Exception:
+            # Its lease runs out and a reaper ends it; the process and its other turns go on.
+            log.exception("A turn ended in an unexpected way")
+        finally:
+            self._forget(run)
+
+    def _forget(self, run: Run) -> None:
+        with self._lock:
+            self._runs.pop(run.turn.pk, None)
+
+    # --- keeping --------------------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        looked = renewed = 0.0
+        while not self._ending.is_set():
+            time.sleep(TICK)
+            self._tick()
+            now = time.monotonic()
+            try:
+                if now - renewed >= HEARTBEAT:
+                    renewed = now
+                    self._renew()
+                if now - looked >= LOOK_EVERY:
+                    looked = now
+                    self._heed_stops()
+                    self._take_queued()
+                    self._reap()
+                    close_old_connections()
+            except Exception as error:
+                # Whatever it is, without this thread every turn of the process would be taken for dead.
+                log.warning(
+                    "Looking after turns failed: %s", type(error).__name__, exc_info=not isinstance(error, Error)
+                )
+                connection.close()
+        connection.close()
+
+    def _tick(self) -> None:
+        for run in list(self._runs.values()):
+            try:
+                run.tick()
+            except Exception:
+                log.exception("A turn could not go on")
+                run.abandon()
+
+    def _renew(self) -> None:
+        runs = list(self._runs.values())
+        held = [*(run.turn.pk for run in runs), *self._reaping]
+        if not held:
+            return
+        mine = Turn.objects.running().filter(lease_holder=self.holder, pk__in=held)
+        mine.update(lease_until=timezone.now() + LEASE)
+        kept = set(mine.values_list("pk", flat=True))
+        for run in runs:
+            if run.turn.pk not in kept:
+                # Ended already, or taken over while this process slept: there is nothing to read for any more.
+                run.abandon()
+
+    def _heed_stops(self) -> None:
+        under_way = [*self._runs, *self._reaping]
+        if under_way:
+            asked = Turn.objects.running().filter(pk__in=under_way, stop_asked_at__isnull=False)
+            for pk in asked.values_list("pk", flat=True):
+                self.stop(pk)
+
+    def _take_queued(self) -> None:
+        """Start what waits, first come first served; whoever has enough under way does not hold up the others."""
+        if self.closing:
+            return
+        queue = list(Turn.objects.queued().values_list("pk", "asked_by"))
+        if not queue:
+            return
+        running = Counter(Turn.objects.running().values_list("asked_by", flat=True))
+        for pk, person in queue:
+            if running.total() >= RUNNING_LIMIT:
+                break
+            if person and running[person] >= PERSON_LIMIT:
+                continue
+            turn = Turn.objects.select_related("session").filter(pk=pk).first()
+            if turn is not None and claim(turn, self.holder):
+                running[person] += 1
+                self.start(turn)
+
+    def _reap(self) -> None:
+        """Take over turns whose lease ran out, each in a thread of its own: reading back takes time."""
+        if self.closing:
+            return
+        now, suspects = time.monotonic(), self._suspects
+        self._suspects = {}
+        for turn in Turn.objects.running().filter(lease_until__lt=timezone.now()).select_related("session")[:200]:
+            lease, since = suspects.get(turn.pk, (None, now))
+            if lease != turn.lease_until:
+                since = now
+            self._suspects[turn.pk] = (turn.lease_until, since)
+            if (turn.lease_holder and now - since < GRACE) or len(self._reaping) >= REAPERS:
+                continue
+            mine = Turn.objects.running().filter(pk=turn.pk, lease_until=turn.lease_until)
+            if mine.update(lease_until=timezone.now() + LEASE, lease_holder=self.holder):
+                self._reaping[turn.pk] = stopped = threading.Event()
+                threading.Thread(
+                    target=self._end_orphan, args=(turn, stopped), name=f"reap-{turn.pk}", daemon=True
+                ).start()
+
+    def _end_orphan(self, turn: Turn, stopped: threading.Event) -> None:
+        """End a turn whose process died, with the whole answer if LlamaCloud has it."""
+        try:
+            reap(self._client(), turn, self.holder, self._ending.wait, stopped.is_set)
+        except (OperationalError, InterfaceError) as error:
+            # The database is away: whoever sees the lease run out tries again.
+            log.warning("A turn could not be taken over: %s", type(error).__name__)
+        except Exception:
+            log.exception("A turn could not be read back")
+            with transaction.atomic():
+                # Whatever is the matter with it, a session must not be answering for ever.
+                end_turn(turn, TurnState.INTERRUPTED, Answer(), holder=self.holder, error=STILL_OPEN)
+        finally:
+            self._reaping.pop(turn.pk, None)
+            connection.close()
+
+
+def reap(
+    client: upstream.LlamaCloud,
+    turn: Turn,
+    holder: str,
+    wait: Callable[[float], bool],
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> None:
+    """End an orphaned turn: recovered with the stored answer, stopped if that was asked, or plainly interrupted.
+
+    Args:
+        client: the connection to LlamaCloud.
+        turn: the turn.
+        holder: who has taken its lease.
+        wait: sleeps so many seconds; true when this process is being shut down too: the next one goes on then.
+        stop_asked: whether a person has stopped the turn meanwhile.
+    """
+    stopped = turn.stop_asked_at is not None
+    recovery = Recovery() if stopped else recover(client, turn, wait, give_up=stop_asked, absent_is_final=True)
+    if recovery.cut_short:
+        release(turn, holder)
+        return
+    with transaction.atomic():
+        if recovery.answer is not None:
+            state, error = outcome_of(recovery.answer, read_back=True)
+            if end_turn(turn, state, recovery.answer, holder=holder, error=error, position=turn.position):
+                add_steps(turn, recovery.answer)
+        elif stopped or stop_asked():
+            end_turn(turn, TurnState.STOPPED, seen_so_far(turn), holder=holder, error="")
+        else:
+            seen = seen_so_far(turn)
+            end_turn(turn, TurnState.INTERRUPTED, seen, holder=holder, error=recovery.explanation(seen))
+
+
+def seen_so_far(turn: Turn) -> Answer:
+    """What the log holds of a turn, as an answer."""
+    answer = Answer()
+    for data in turn.log.order_by("number").values_list("data", flat=True):
+        answer.take(upstream.read_event(json.loads(data)))
+    answer.close()
+    return answer
+
+
+def lock_person(person_id: int | None) -> None:
+    """Within a transaction, let nobody else start a turn of this person: limits are counted, then used up."""
+    if person_id is not None:
+        list(User.objects.select_for_update(no_key=True).filter(pk=person_id).values_list("pk"))
+
+
+def may_run_at_once(person_id: int) -> bool:
+    """Whether a new question need not wait; nobody overtakes those who do."""
+    live = Turn.objects.live()
+    return live.count() < RUNNING_LIMIT and live.filter(asked_by=person_id).count() < PERSON_LIMIT
+
+
+def has_room(person_id: int | None) -> bool:
+    """Whether one more of the waiting turns may run now, in the instance and for this person."""
+    running = Turn.objects.running()
+    if running.count() >= RUNNING_LIMIT:
+        return False
+    return person_id is None or running.filter(asked_by=person_id).count() < PERSON_LIMIT
+
+
+def claim(turn: Turn, holder: str) -> bool:
+    """Take a queued turn if its person may have another one running; of several processes one gets it."""
+    with transaction.atomic():
+        lock_person(turn.asked_by_id)
+        now = timezone.now()
+        return has_room(turn.asked_by_id) and bool(
+            Turn.objects.filter(pk=turn.pk, state=TurnState.QUEUED).update(
+                state=TurnState.RUNNING, started_at=now, lease_until=now + LEASE, lease_holder=holder
+            )
+        )
+
+
+def place_in_queue(turn: Turn) -> int:
+    """How many wait before it, itself included: 1 is next."""
+    before = Q(asked_at__lt=turn.asked_at) | Q(asked_at=turn.asked_at, pk__lte=turn.pk)
+    return Turn.objects.queued().filter(before).count()

@@ -1,0 +1,25 @@
+"""The life of a turn: it starts queued and ends exactly once."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class TurnState(models.TextChoices):
+    """Where a turn stands. ``interrupted`` may still become ``recovered``; every other end is final."""
+
+    QUEUED = "queued", "Waiting"
+    RUNNING = "running", "Answering"
+    ANSWERED = "answered", "Answered"
+    FAILED = "failed", "Failed"
+    STOPPED = "stopped", "Stopped"
+    INTERRUPTED = "interrupted", "Interrupted"
+    RECOVERED = "recovered", "Answered"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether something is still to come."""
+        return self in LIVE
+
+
+LIVE = (TurnState.QUEUED, TurnState.RUNNING)

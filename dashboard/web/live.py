@@ -1,0 +1,150 @@
+"""A live answer as Server-Sent Events for htmx (architecture.md, traps).
+
+HTML goes out unnamed, each entry once and in order, with the entry's number as its id; one named event closes. Without
+a cursor a reader gets a snapshot that replaces what is there, then follows; with one it only follows. A gap (pruned
+entries) is mended by a snapshot too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+
+from django.db import connection
+from django.template.loader import render_to_string
+
+from dashboard.turns.answer import Entry
+from dashboard.turns.eventlog import EVENT_LOG, Channel
+from dashboard.turns.models import Turn, TurnState
+from dashboard.upstream import EVENT_TYPES
+from dashboard.web.present import TurnView, turn_view
+
+HEARTBEAT = 10.0
+"""Seconds of silence after which a comment is sent: only a write notices a browser that is gone."""
+LOOK_UP = 1.0
+"""Seconds a reader waits for news before it looks whether the process is to end."""
+SILENCE = 25.0
+"""Seconds of silence after which the stream ends; the browser comes back with its cursor and the thread is free."""
+CLOSING = "turn-ended"
+
+
+def stream(turn: Turn, cursor: int | None) -> Generator[bytes]:
+    """Everything a reader still lacks of a turn, until its end or until it is silent for long.
+
+    Args:
+        turn: the turn.
+        cursor: the number of the last entry the reader has, or ``None`` when it has nothing.
+    """
+    channel = EVENT_LOG.watch(turn.pk)
+    try:
+        yield from _follow(turn, channel, cursor)
+    finally:
+        EVENT_LOG.leave(channel)
+
+
+def _follow(turn: Turn, channel: Channel, cursor: int | None) -> Iterator[bytes]:
+    seen, silent = cursor or 0, 0.0
+    if cursor is None:
+        entries, _ = channel.after(0, 0)
+        seen = entries[-1].number if entries else 0
+        yield message(snapshot(turn, entries), seen)
+    while silent < SILENCE:
+        entries, ended = channel.after(seen, LOOK_UP)
+        if channel.dropped or EVENT_LOG.sends_away:
+            return
+        if entries:
+            silent = 0.0
+            if entries[0].number != seen + 1:
+                everything, _ = channel.after(0, 0)
+                yield message(snapshot(turn, everything), entries[-1].number)
+            else:
+                yield b"".join(_shown(turn, entry) for entry in entries)
+            seen = entries[-1].number
+        elif ended:
+            yield _end(turn, has_all=_has_all(channel, seen), seen=seen)
+            return
+        else:
+            silent += LOOK_UP
+            if silent % HEARTBEAT == 0:
+                yield b": still here\n\n"
+
+
+def _has_all(channel: Channel, seen: int) -> bool:
+    """Whether a reader of all entries up to this one has the whole answer: none was pruned or read back since."""
+    entries, _ = channel.after(0, 0)
+    return 0 < seen == len(entries) and entries[-1].number == seen
+
+
+def _shown(turn: Turn, entry: Entry) -> bytes:
+    """An entry as sent; rendered once for all who watch it in this process."""
+    if "sse" not in entry.shown:
+        entry.shown["sse"] = message(entry_html(turn, entry), entry.number)
+    return entry.shown["sse"]
+
+
+def entry_html(turn: Turn, entry: Entry) -> str:
+    """What an entry changes on the page. Only a literal of the event union names a template."""
+    template = f"turns/events/_{entry.type}.html" if entry.type in EVENT_TYPES else "turns/events/_unknown.html"
+    return render_to_string(template, {"turn": turn, "entry": entry, "event": json.loads(entry.data)})
+
+
+def message(html: str, number: int) -> bytes:
+    """An unnamed event with HTML; the id is the cursor a browser resumes with."""
+    lines = "".join(f"data: {line}\n" for line in html.replace("\r", "").strip("\n").split("\n"))
+    return f"id: {number}\n{lines}\n".encode()
+
+
+def snapshot(turn: Turn, entries: list[Entry]) -> str:
+    """All that is known of a live turn, in one message that replaces what the page has."""
+    html, tail = fold(entries)
+    steps = [step_html(turn, entry) for entry in entries if entry.type in STEPS or entry.type not in EVENT_TYPES]
+    context = {"turn": turn, "html": html, "tail": tail, "steps": steps, "doing": doing(entries)}
+    return render_to_string("turns/events/_snapshot.html", context)
+
+
+STEPS = {"tool_call", "tool_result", "thinking"}
+
+
+def step_html(turn: Turn, entry: Entry) -> str:
+    """One line of the folded steps."""
+    return render_to_string("turns/_step.html", {"turn": turn, "entry": entry, "event": json.loads(entry.data)})
+
+
+def fold(entries: list[Entry]) -> tuple[str, str]:
+    """The settled HTML and the growing tail that these entries add up to."""
+    html: list[str] = []
+    tail = ""
+    for entry in entries:
+        if entry.type == "text_delta":
+            html.append(entry.html)
+            tail = entry.tail if entry.tail is not None else tail + json.loads(entry.data)["content"]
+        elif entry.type == "text":
+            html = [*html, entry.html] if entry.tail is not None else [entry.html]
+            tail = ""
+    return "".join(html), tail
+
+
+def doing(entries: list[Entry]) -> str:
+    """What is going on, in a word or two."""
+    for entry in reversed(entries):
+        if entry.type in ("text_delta", "text"):
+            return "Writing…"
+        if entry.type == "tool_result":
+            return "Reading…"
+        if entry.type == "tool_call":
+            return "Searching…"
+    return "Waiting for LlamaCloud…"
+
+
+def _end(turn: Turn, *, has_all: bool, seen: int) -> bytes:
+    """The last word: how it ended, with the whole answer when it was read back; then the closing event."""
+    turn = Turn.objects.select_related("session", "asked_by").get(pk=turn.pk)
+    view: TurnView = turn_view(turn)
+    # What a reader saw growing is the answer already, unless it was read back, ended by another process, which leaves
+    # its last words unsettled in the log, or the log has a hole.
+    whole = turn.state != TurnState.ANSWERED or not has_all
+    html = render_to_string(
+        "turns/events/_ended.html", {"turn": turn, "view": view, "session": turn.session, "whole": whole}
+    )
+    connection.close()
+    return message(html, seen) + f"event: {CLOSING}\ndata: {turn.state}\n\n".encode()
