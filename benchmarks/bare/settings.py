@@ -1,0 +1,15 @@
+"""Django with nothing switched on: no middleware, no apps, no database."""
+
+from __future__ import annotations
+
+import os
+
+SECRET_KEY = "nothing-is-signed-here"
+ALLOWED_HOSTS = ["127.0.0.1"]
+ROOT_URLCONF = "benchmarks.bare.views"
+MIDDLEWARE: list[str] = []
+INSTALLED_APPS: list[str] = []
+USE_TZ = True
+
+UPSTREAM = os.environ.get("UPSTREAM", "")
+"""Address of the server calls are passed on to."""
