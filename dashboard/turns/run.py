@@ -83,6 +83,7 @@ class Run:
         """Write the waiting deltas when they have waited long enough; called often, from one thread."""
         if self._answer.has_pending and time.monotonic() - self._framed_at >= FRAME:
             with self._lock:
+                self._framed_at = time.monotonic()
                 self._write(self._answer.frame())
 
     def _leave(self) -> None:
@@ -114,6 +115,7 @@ class Run:
             if delta and time.monotonic() - self._framed_at >= FRAME:
                 # The first token is forwarded at once, and so is any that comes after a pause.
                 entries += self._answer.frame()
+                self._framed_at = time.monotonic()
             self._write(entries, first_token=delta)
 
     def _write(self, entries: list[Entry], *, first_token: bool = False) -> None:
@@ -124,7 +126,6 @@ class Run:
             self.turn.first_token_at = now = timezone.now()
             pk = self.turn.pk
             work = lambda: Turn.objects.filter(pk=pk).update(first_token_at=now)  # noqa: E731  # a name would say less
-        self._framed_at = time.monotonic()
         self._log.append(self.turn.pk, entries, work)
 
     def _broken(self, error: upstream.UpstreamError) -> None:
