@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,12 @@ from dashboard.turns.reading import Citation, citations_in, passages_in
 
 PIECE = 50_000
 """Characters of HTML after which a new piece begins."""
+SLICE = 16_000
+"""Characters of Markdown settled at a time, so that a long text that comes at once still makes pieces."""
+MAX_CITATIONS = 60
+"""Places of one answer that are kept."""
+NO_STEP = ("user_input", "text", "text_delta", "thinking_delta", "stop")
+"""Entries that are no step between the question and its answer."""
 KEPT_TYPE = 40
 
 
@@ -34,8 +41,9 @@ class Answer:
     the deltas before it (contract.md §7): usually they say the same, and nothing moves.
     """
 
-    def __init__(self, number: int = 0) -> None:
-        self.number = number
+    def __init__(self) -> None:
+        self.number = 0
+        self.steps: list[Entry] = []
         self.text: list[str] = []
         self.stop: upstream.Stop | None = None
         self.tool_calls = 0
@@ -47,6 +55,11 @@ class Answer:
         self._block_html = 0
         self._pending: list[str] = []
         self._thinking: list[str] = []
+
+    @staticmethod
+    def steps_in(types: Iterable[str]) -> int:
+        """How many of the entries with these types are steps."""
+        return sum(kind not in NO_STEP for kind in types)
 
     def take(self, event: upstream.Event) -> list[Entry]:
         """Take one event; return the entries it made, with any waiting frame before them."""
@@ -74,10 +87,17 @@ class Answer:
             content, self._pending = "".join(self._pending), []
             self._block.append(content)
             entry = self._entry("text_delta", {"type": "text_delta", "content": content})
-            entry.html = self._settled(self._settler.feed(content))
-            entry.tail = self._settler.tail if entry.html else None
+            grown = self._settler.tail + content
+            entry.html = self._feed(content)
+            # None: the tail only grew by what came, which the entry holds already.
+            entry.tail = None if self._settler.tail == grown else self._settler.tail
             entries.append(entry)
         return entries
+
+    @property
+    def has_text(self) -> bool:
+        """Whether anything of an answer has come."""
+        return bool(self.text or self._block or self._pending)
 
     @property
     def has_pending(self) -> bool:
@@ -112,7 +132,7 @@ class Answer:
         if not same:
             del self._html[self._block_html :]
             self._settler = Settler()
-            self._settled(self._settler.feed(event.content))
+            self._feed(event.content)
         entry = self._entry("text", event.raw or {"type": "text", "content": event.content})
         entry.html = self._settled(self._settler.finish())
         entry.tail = ""
@@ -121,6 +141,10 @@ class Answer:
         self.text.append(event.content)
         self._block, self._settler, self._block_html = [], Settler(), len(self._html)
         return entry
+
+    def _feed(self, content: str) -> str:
+        slices = (content[start : start + SLICE] for start in range(0, len(content), SLICE))
+        return "".join([self._settled(self._settler.feed(part)) for part in slices])
 
     def _settled(self, html: str) -> str:
         if html:
@@ -133,10 +157,26 @@ class Answer:
         elif isinstance(event, upstream.ToolResult):
             self.passages += len(passages_in(event.result))
             for citation in citations_in(event):
-                self.citations.setdefault((citation.document, citation.place), citation)
+                if len(self.citations) < MAX_CITATIONS:
+                    self.citations.setdefault((citation.document, citation.place), citation)
         elif isinstance(event, upstream.Stop):
             self.stop = event
 
     def _entry(self, kind: str, raw: dict[str, Any]) -> Entry:
         self.number += 1
-        return Entry(self.number, kind[:KEPT_TYPE], json.dumps(raw, ensure_ascii=False, separators=(",", ":")))
+        entry = Entry(self.number, kind[:KEPT_TYPE], json.dumps(raw, ensure_ascii=False, separators=(",", ":")))
+        if entry.type not in NO_STEP:
+            self.steps.append(entry)
+        return entry
+
+
+def missing_steps(whole: Answer, *, seen: int, number: int) -> list[Entry]:
+    """The steps of an answer read back that the log does not have yet, as entries to append.
+
+    Args:
+        whole: what LlamaCloud has.
+        seen: how many steps the log has; they are the first ones.
+        number: of the log's last entry.
+    """
+    late = whole.steps[seen:]
+    return [Entry(number + place, entry.type, entry.data) for place, entry in enumerate(late, start=1)]

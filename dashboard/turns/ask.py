@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max
@@ -14,8 +12,9 @@ from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import Origin, record
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.errors import DashboardError
+from dashboard.turns.ending import NEVER_SENT, never_asked
 from dashboard.turns.models import Turn
-from dashboard.turns.runners import LEASE, Runners, has_room
+from dashboard.turns.runners import LEASE, Runners, lock_person, may_run_at_once
 from dashboard.turns.states import TurnState
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
 
@@ -102,15 +101,10 @@ def ask(
     Raises:
         BadQuestion, SessionGone, TurnRunning, TooManyWaiting: nothing was asked.
     """
-    again = Turn.objects.filter(nonce=nonce, session=session, asked_by=actor).first()
-    if again is not None:
+    if (again := _sent_before(session, actor, nonce)) is not None:
         return again
     sources = _sources(session, index_ids)
     _check(session, prompt)
-    if Turn.objects.live().filter(asked_by=actor).count() >= QUEUE_LIMIT:
-        raise TooManyWaiting
-    now = timezone.now()
-    runs = has_room(actor.pk)
     turn = Turn(
         session=session,
         asked_by=actor,
@@ -119,39 +113,79 @@ def ask(
         index_ids=list(sources),
         require_all_indexes=require_all_indexes,
         retry_of=retry_of,
-        asked_at=now,
-        history_before=session.questions or 0,
-        **(_running(runners, now) if runs else {}),
+        asked_at=timezone.now(),
     )
     try:
         with transaction.atomic():
-            _store(turn, actor, origin)
+            _store(runners, turn, actor, origin)
     except IntegrityError:
-        again = Turn.objects.filter(nonce=nonce, session=session, asked_by=actor).first()
-        if again is not None:
+        if (again := _sent_before(session, actor, nonce)) is not None:
             return again
         raise TurnRunning(Turn.objects.live().filter(session=session).first()) from None
-    if runs:
+    if turn.state == TurnState.RUNNING:
         runners.start(turn)
     else:
         runners.keep()
     return turn
 
 
-def _running(runners: Runners, now: datetime) -> dict[str, object]:
-    return {
-        "state": TurnState.RUNNING,
-        "started_at": now,
-        "lease_until": now + LEASE,
-        "lease_holder": runners.holder,
-    }
+def retry(runners: Runners, turn: Turn, *, actor: User, origin: Origin) -> Turn:
+    """Ask a question again that was not answered: a new turn, made once however often the button is pressed.
+
+    Args:
+        runners: what runs turns in this process.
+        turn: the turn to repeat: its words, its sources, its rule for sources that cannot be read.
+        actor: who asks again, perhaps somebody else.
+        origin: where the request came from.
+
+    Raises:
+        BadQuestion, SessionGone, TurnRunning, TooManyWaiting: nothing was asked.
+    """
+    if turn.is_live or turn.state in (TurnState.ANSWERED, TurnState.RECOVERED):
+        raise BadQuestion("This question has been answered, or is being answered. Ask a new one.")
+    nonce = f"retry-{turn.pk}"
+    again = Turn.objects.filter(nonce=nonce, session=turn.session_id).first()
+    if again is not None:
+        return again
+    return ask(
+        runners,
+        turn.session,
+        actor=actor,
+        prompt=turn.prompt,
+        nonce=nonce,
+        origin=origin,
+        index_ids=tuple(turn.index_ids),
+        require_all_indexes=turn.require_all_indexes,
+        retry_of=turn,
+    )
 
 
-def _store(turn: Turn, actor: User, origin: Origin) -> None:
+def _sent_before(session: ChatSession, actor: User, nonce: str) -> Turn | None:
+    """The turn this form made already.
+
+    Raises:
+        BadQuestion: somebody else's form had the same nonce, which no form of ours has.
+    """
+    again = Turn.objects.filter(nonce=nonce).first()
+    if again is not None and (again.session_id, again.asked_by_id) != (session.pk, actor.pk):
+        raise BadQuestion("This form cannot be used any more. Your question is kept: ask it with this one.")
+    return again
+
+
+def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
     """The question, the lock it closes, and the record of it: all or nothing."""
     session = turn.session
-    last = Turn.objects.filter(session=session).aggregate(last=Max("number"))["last"] or 0
-    turn.number = last + 1
+    lock_person(actor.pk)
+    # The session's own row is the queue for numbers: who imports its history waits here too.
+    ChatSession.objects.select_for_update(no_key=True).get(pk=session.pk)
+    if Turn.objects.live().filter(asked_by=actor).count() >= QUEUE_LIMIT:
+        raise TooManyWaiting
+    turns = Turn.objects.filter(session=session).aggregate(number=Max("number"), position=Max("position"))
+    turn.number = (turns["number"] or 0) + 1
+    turn.history_before = 0 if turns["position"] is None else turns["position"] + 1
+    if not runners.closing and may_run_at_once(actor.pk):
+        turn.state, turn.started_at = TurnState.RUNNING, turn.asked_at
+        turn.lease_until, turn.lease_holder = turn.asked_at + LEASE, runners.holder
     turn.save(force_insert=True)
     asked = ChatSession.objects.filter(pk=session.pk)
     asked.filter(first_asked_at=None).update(first_asked_at=turn.asked_at)
@@ -173,6 +207,8 @@ def _sources(session: ChatSession, chosen: tuple[str, ...]) -> tuple[str, ...]:
     sources = tuple(dict.fromkeys(chosen))
     if not sources:
         raise BadQuestion("Choose at least one source for this question. Your question is kept.")
+    if any(len(source) > 255 or "\0" in source for source in sources):
+        raise BadQuestion("Choose sources from the list. Your question is kept.")
     if len(sources) > MAX_SESSION_INDEXES:
         raise BadQuestion(f"Choose at most {MAX_SESSION_INDEXES} sources for one question. Your question is kept.")
     return sources
@@ -181,6 +217,8 @@ def _sources(session: ChatSession, chosen: tuple[str, ...]) -> tuple[str, ...]:
 def _check(session: ChatSession, prompt: str) -> None:
     if session.lock_state == LockState.GONE:
         raise SessionGone
+    if "\0" in prompt:
+        raise BadQuestion("Your question holds a character that no text has. Type it again without it.")
     if not prompt.strip():
         raise BadQuestion("Type a question first.")
     if len(prompt) > MAX_PROMPT_CHARACTERS:
@@ -203,9 +241,10 @@ def stop(runners: Runners, turn: Turn, *, actor: User, origin: Origin) -> None:
     now = timezone.now()
     with transaction.atomic():
         waiting = Turn.objects.filter(pk=turn.pk, state=TurnState.QUEUED)
-        stopped = waiting.update(state=TurnState.STOPPED, finished_at=now, stop_asked_at=now)
+        stopped = waiting.update(state=TurnState.STOPPED, finished_at=now, stop_asked_at=now, error_code=NEVER_SENT)
         if stopped:
             ChatSession.objects.filter(pk=turn.session_id).update(is_running=False)
+            never_asked(turn)
         running = Turn.objects.running().filter(pk=turn.pk, stop_asked_at=None)
         if not (stopped or running.update(stop_asked_at=now)):
             return

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import F, Max
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
-from dashboard.turns.answer import Answer
-from dashboard.turns.models import AnswerPiece, Turn
+from dashboard.turns.answer import Answer, Entry, missing_steps
+from dashboard.turns.models import AnswerPiece, LogEntry, Turn
 from dashboard.turns.states import TurnState
 
+NEVER_SENT = "never_sent"
+"""The error code of a turn that was stopped before its question left; refusals have the codes of the error tree."""
 
-def end_turn(turn: Turn, state: TurnState, answer: Answer, *, holder: str | None, **columns: Any) -> bool:
+
+def end_turn(turn: Turn, state: TurnState, answer: Answer, *, holder: str, **columns: Any) -> bool:
     """End the turn with what it brought; call it inside a transaction.
 
     Args:
         turn: the turn.
         state: how it ended.
         answer: what was read, rendered.
-        holder: whose lease must still stand; ``None`` when nobody holds one.
+        holder: whose lease must still stand.
         columns: what else is known, such as an error.
 
     Returns:
@@ -33,12 +38,37 @@ def end_turn(turn: Turn, state: TurnState, answer: Answer, *, holder: str | None
     return True
 
 
+def never_asked(turn: Turn) -> None:
+    """LlamaCloud does not have the question: it locks nothing and counts for nothing, unless another one does.
+
+    Call it inside the transaction that ends the turn.
+    """
+    session = ChatSession.objects.filter(pk=turn.session_id)
+    session.update(history_of="")
+    session.filter(questions__gt=0).update(questions=F("questions") - 1)
+    others = Turn.objects.filter(session=turn.session_id).exclude(pk=turn.pk)
+    if not others.exclude(pk__in=others.never_asked()).exists():
+        session.update(first_asked_at=None)
+
+
 def store_pieces(turn: Turn, answer: Answer) -> None:
     """Keep the rendered answer, replacing what may be there."""
     AnswerPiece.objects.filter(turn=turn).delete()
     AnswerPiece.objects.bulk_create(
         [AnswerPiece(turn=turn, position=position, html=html) for position, html in enumerate(answer.pieces())]
     )
+
+
+def add_steps(turn: Turn, answer: Answer) -> None:
+    """Append the steps of an answer read back that the log lacks; call it inside a transaction."""
+    seen = Answer.steps_in(turn.log.values_list("type", flat=True))
+    last = turn.log.aggregate(last=Max("number"))["last"] or 0
+    LogEntry.objects.bulk_create(log_rows(turn, missing_steps(answer, seen=seen, number=last)))
+
+
+def log_rows(turn: Turn, entries: Sequence[Entry]) -> list[LogEntry]:
+    """Entries as rows, without what only a reader of the live answer needs."""
+    return [LogEntry(turn=turn, number=entry.number, type=entry.type, data=entry.data) for entry in entries]
 
 
 def figures(answer: Answer) -> dict[str, Any]:
@@ -60,7 +90,7 @@ def figures(answer: Answer) -> dict[str, Any]:
 def outcome_of(answer: Answer, *, read_back: bool = False) -> tuple[TurnState, str]:
     """How a turn with a stop event ended, and its error text."""
     stop = answer.stop
-    if stop is not None and (stop.is_error or (stop.error and not answer.text)):
+    if stop is not None and (stop.is_error or (stop.error and not answer.has_text)):
         return TurnState.FAILED, stop.error or "LlamaCloud reported an error without saying which."
     return (TurnState.RECOVERED if read_back else TurnState.ANSWERED), ""
 
@@ -68,6 +98,9 @@ def outcome_of(answer: Answer, *, read_back: bool = False) -> tuple[TurnState, s
 def _tell_session(turn: Turn, state: TurnState, answer: Answer) -> None:
     """The session's last run is this one, until a refresh brings LlamaCloud's own figures."""
     columns: dict[str, Any] = {"is_running": False}
+    if state != TurnState.ANSWERED:
+        # Whether LlamaCloud has the question, and what became of it, only its history tells: it is read again.
+        columns["history_of"] = ""
     if answer.stop is not None:
         known = figures(answer)
         columns |= {

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, IntegrityError, close_old_connections, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
 from dashboard.turns.answer import Entry
@@ -34,6 +34,13 @@ LINGER = 60.0
 """Seconds a channel nobody watches is kept: for the reader who reconnects."""
 RETRY_PAUSES = (0.05, 0.2, 0.5, 1, 2, 4, 8, 8, 8)
 """Seconds between tries of a commit while the database is away."""
+
+_AWAY = (OperationalError, InterfaceError)
+"""The database, not what is written, is the matter."""
+
+
+class LeaseLost(Exception):
+    """The turn is not this process's any more: nothing of it was stored."""
 
 
 @dataclass
@@ -92,6 +99,7 @@ class _Item:
     entries: Sequence[Entry]
     work: Callable[[], Any] | None
     ends: bool
+    holder: str | None
     done: Future[Any] = field(default_factory=Future)
 
 
@@ -99,33 +107,47 @@ class EventLog:
     """This process's way to the log."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._closed = threading.Event()
         self._channels: dict[int, Channel] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self.sends_away = False
 
-    def append(self, turn_id: int, entries: Sequence[Entry], work: Callable[[], Any] | None = None) -> Future[Any]:
+    def append(
+        self,
+        turn_id: int,
+        entries: Sequence[Entry],
+        work: Callable[[], Any] | None = None,
+        *,
+        holder: str | None = None,
+    ) -> Future[Any]:
         """Store entries; watchers see them when they are durable.
 
         Args:
             turn_id: the turn's key.
             entries: in order.
             work: database work of the same turn, done in the same transaction.
+            holder: whose lease must stand, or nothing is stored: a process that slept must not add to a turn that
+                another one has ended meanwhile.
 
         Returns:
-            a future of what ``work`` returned; callers need not wait for it.
+            a future of what ``work`` returned, or of :class:`LeaseLost`; callers need not wait for it.
         """
-        return self._put(_Item(turn_id, entries, work, ends=False))
+        return self._put(_Item(turn_id, entries, work, False, holder))
 
-    def finish(self, turn_id: int, entries: Sequence[Entry], work: Callable[[], Any]) -> Future[Any]:
+    def finish(
+        self, turn_id: int, entries: Sequence[Entry], work: Callable[[], Any], *, holder: str | None = None
+    ) -> Future[Any]:
         """Store the last entries with the work that ends the turn; watchers then see the end."""
-        return self._put(_Item(turn_id, entries, work, ends=True))
+        return self._put(_Item(turn_id, entries, work, True, holder))
 
     def open(self, turn_id: int) -> Channel:
         """The channel of a turn that starts to run in this process."""
         with self._lock:
-            channel = self._channels[turn_id] = Channel(turn_id, local=True)
+            # Somebody may watch already, since before its turn came: they must not be left with a dead channel.
+            channel = self._channels.setdefault(turn_id, Channel(turn_id, local=True))
+            channel.local = True
             self._start()
         return channel
 
@@ -140,6 +162,13 @@ class EventLog:
         """The process is to end: every reader is let go within a second. Safe in a signal handler: takes no lock."""
         self.sends_away = True
 
+    def close(self) -> None:
+        """Write what waits, then end both threads and close their connections; nothing can be appended any more."""
+        self._closed.set()
+        self._queue.put(None)
+        for thread in self._threads:
+            thread.join(timeout=5)
+
     def watch(self, turn_id: int) -> Channel:
         """The channel of a turn, wherever it runs; give it back with :meth:`leave`."""
         with self._lock:
@@ -149,8 +178,15 @@ class EventLog:
             channel.watchers += 1
             self._start()
             known = channel.local or channel.entries
-        if not known:
-            self._follow([channel])
+        try:
+            if not known:
+                _look([channel])
+        except BaseException:
+            self.leave(channel)
+            raise
+        finally:
+            # From here on a watcher only waits.
+            connection.close()
         return channel
 
     def leave(self, channel: Channel) -> None:
@@ -160,9 +196,9 @@ class EventLog:
             channel.touched = time.monotonic()
 
     def _put(self, item: _Item) -> Future[Any]:
+        self._queue.put(item)
         with self._lock:
             self._start()
-        self._queue.put(item)
         return item.done
 
     def _start(self) -> None:
@@ -175,40 +211,53 @@ class EventLog:
     # --- writing --------------------------------------------------------------------------------------------------
 
     def _write_for_ever(self) -> None:
-        while True:
+        goes_on = True
+        while goes_on:
             batch = [self._queue.get()]
             began = time.monotonic()
             while not self._queue.empty():
                 batch.append(self._queue.get())
-            self._commit(batch)
+            goes_on = None not in batch
+            self._commit([item for item in batch if item is not None])
             time.sleep(max(0.0, GROUP - (time.monotonic() - began)) if not self._queue.empty() else 0)
+        connection.close()
 
-    def _commit(self, batch: list[_Item]) -> None:
+    def _commit(self, batch: list[_Item], *, again: bool = False) -> None:
         """Write all of it in one transaction; what cannot be written together is written one by one."""
-        for pause in (*RETRY_PAUSES, None):
+        for tried, pause in enumerate((*RETRY_PAUSES, None)):
             try:
                 results = _store(batch)
-            except IntegrityError as error:
-                if len(batch) == 1:
-                    batch[0].done.set_exception(error)
-                    return
-                for item in batch:
-                    self._commit([item])
-                return
-            except DatabaseError as error:
+            except _AWAY as error:
                 connection.close()
                 if pause is None:
                     log.error("The event log could not be written: %s", type(error).__name__)
-                    for item in batch:
-                        item.done.set_exception(error)
+                    self._fail(batch, error)
                     return
                 time.sleep(pause)
+            except Exception as error:
+                if len(batch) > 1:
+                    for item in batch:
+                        self._commit([item], again=again or tried > 0)
+                elif (again or tried) and _is_stored(batch[0]):
+                    # The connection broke after the commit and before its confirmation.
+                    self._publish(batch, [True])
+                else:
+                    log.warning("A part of an answer could not be stored: %s", type(error).__name__)
+                    self._fail(batch, error)
+                return
             else:
                 self._publish(batch, results)
                 return
 
+    def _fail(self, batch: list[_Item], error: Exception) -> None:
+        for item in batch:
+            item.done.set_exception(error)
+
     def _publish(self, batch: list[_Item], results: list[Any]) -> None:
         for item, result in zip(batch, results, strict=True):
+            if isinstance(result, LeaseLost):
+                item.done.set_exception(result)
+                continue
             channel = self._channels.get(item.turn_id)
             if channel is not None and channel.local:
                 channel.publish(item.entries, ended=item.ends)
@@ -217,21 +266,19 @@ class EventLog:
     # --- following turns of other processes -----------------------------------------------------------------------
 
     def _follow_for_ever(self) -> None:
-        while True:
-            time.sleep(FOLLOW_EVERY)
+        while not self._closed.wait(FOLLOW_EVERY):
             with self._lock:
                 self._sweep()
                 followed = [one for one in self._channels.values() if not one.local and not one.ended and one.watchers]
             if not followed:
                 continue
             try:
-                self._follow(followed)
-            except DatabaseError:
+                for start in range(0, len(followed), 50):
+                    _look(followed[start : start + 50])
+            except Error as error:
+                log.warning("Looking for news of answers failed: %s", type(error).__name__)
                 connection.close()
-
-    def _follow(self, channels: list[Channel]) -> None:
-        for start in range(0, len(channels), 50):
-            _look(channels[start : start + 50])
+        connection.close()
 
     def _sweep(self) -> None:
         old = time.monotonic() - LINGER
@@ -241,24 +288,39 @@ class EventLog:
 
 
 def _store(batch: list[_Item]) -> list[Any]:
-    rows = [
-        (item.turn_id, entry.number, entry.type, entry.data, entry.html, entry.tail)
-        for item in batch
-        for entry in item.entries
-    ]
     with transaction.atomic():
+        held = _held({item.turn_id for item in batch if item.holder is not None})
+        good = [item for item in batch if item.holder is None or held.get(item.turn_id) == item.holder]
+        rows = [
+            LogEntry(
+                turn_id=item.turn_id,
+                number=entry.number,
+                type=entry.type,
+                data=entry.data,
+                html=entry.html,
+                tail=entry.tail,
+            )
+            for item in good
+            for entry in item.entries
+        ]
         if rows:
-            with connection.cursor() as cursor:
-                cursor.executemany(_INSERT, rows)
-        return [item.work() if item.work else None for item in batch]
+            LogEntry.objects.bulk_create(rows, batch_size=100)
+        kept = set(map(id, good))
+        return [(item.work() if item.work else None) if id(item) in kept else LeaseLost() for item in batch]
 
 
-_INSERT = (
-    f"INSERT INTO {LogEntry._meta.db_table} (turn_id, number, type, data, html, tail)"  # noqa: S608  # our own name
-    " VALUES (%s, %s, %s, %s, %s, %s)"
-)
-"""The one statement that runs for every frame of every answer; the ORM would take longer to write it than the database
-to do it."""
+def _held(turn_ids: set[int]) -> dict[int, str]:
+    """Who holds the leases of these turns."""
+    return dict(Turn.objects.running().filter(pk__in=turn_ids).values_list("pk", "lease_holder")) if turn_ids else {}
+
+
+def _is_stored(item: _Item) -> bool:
+    """Whether an earlier try was committed after all."""
+    try:
+        stored = {entry.number: entry.data for entry in read_entries(item.turn_id)}
+    except Error:
+        return False
+    return bool(item.entries) and all(stored.get(entry.number) == entry.data for entry in item.entries)
 
 
 def read_entries(turn_id: int, after: int = 0) -> list[Entry]:
@@ -284,7 +346,6 @@ def _look(channels: list[Channel]) -> None:
         entries, ended = found.get(channel.turn_id, []), channel.turn_id not in live
         if entries or ended:
             channel.publish(entries, ended=ended)
-    close_old_connections()
 
 
 EVENT_LOG = EventLog()

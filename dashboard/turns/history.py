@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from dashboard import upstream
 from dashboard.chats.models import ChatSession
-from dashboard.turns.ending import figures, outcome_of, store_pieces
-from dashboard.turns.models import LogEntry, Turn
-from dashboard.turns.recover import PastTurn, find, split
-from dashboard.turns.run import answer_of
+from dashboard.turns.answer import Answer
+from dashboard.turns.ending import add_steps, figures, log_rows, outcome_of, store_pieces
+from dashboard.turns.models import AnswerPiece, LogEntry, Turn
+from dashboard.turns.recover import PastTurn, answer_of, find, split
 from dashboard.turns.states import TurnState
 
 LATE = (TurnState.INTERRUPTED, TurnState.STOPPED)
 """Ends after which LlamaCloud may still have finished the answer."""
+BATCH = 50
+"""Turns added in one transaction; they are rendered before it, so that nobody waits for that."""
+NEVER_FINISHED = "The answer was never finished at LlamaCloud."
 
 
 def import_history(session: ChatSession, detail: upstream.ChatDetail) -> int:
     """Bring the conversation up to date with LlamaCloud's history.
 
     Turns of this dashboard are recognised and keep what they have; one that was interrupted or stopped gets the answer
-    LlamaCloud finished later. Unknown ones are added. A question that is being answered right now is left alone.
+    LlamaCloud finished later. Unknown ones are added. A question that is being answered right now is left alone. It may
+    be called as often as one likes, and by several processes at once.
 
     Args:
         session: the session.
@@ -31,73 +38,100 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> int:
     Returns:
         how many turns were added or completed.
     """
-    history = [past for past in split(detail.events) if past.is_complete or past.position]
-    known = set(Turn.objects.filter(session=session, position__isnull=False).values_list("position", flat=True))
+    history = list(split(detail.events))
+    # The last question may still be in the middle of its answer; an earlier one without an end never gets one.
+    ended = [past for past in history if past.is_complete or past is not history[-1]]
+    known = _places(session)
     changed = 0
-    open_turns = list(Turn.objects.filter(session=session, position=None).order_by("number"))
-    for turn in open_turns:
+    for turn in _unplaced(session):
         past = find(turn, [past for past in history if past.position not in known])
-        if past is None or not past.is_complete:
-            continue
-        known.add(past.position)
-        changed += _complete(turn, past)
-    fresh = [past for past in history if past.position not in known and past.is_complete]
-    for start in range(0, len(fresh), 50):
-        changed += _add(session, fresh[start : start + 50])
+        if past is not None and past.is_complete:
+            known.add(past.position)
+            changed += _complete(turn, past)
+        elif past is not None:
+            known.add(past.position)
+    fresh = [past for past in ended if past.position not in known]
+    for start in range(0, len(fresh), BATCH):
+        changed += _add(session, fresh[start : start + BATCH])
     return changed
+
+
+def is_unread(session: ChatSession) -> bool:
+    """Whether LlamaCloud is known to have more questions than the conversation shows."""
+    return bool(session.questions) and Turn.objects.filter(session=session).count() < (session.questions or 0)
+
+
+def _places(session: ChatSession) -> set[int]:
+    placed = Turn.objects.filter(session=session, position__isnull=False)
+    return {position for position in placed.values_list("position", flat=True) if position is not None}
+
+
+def _unplaced(session: ChatSession) -> list[Turn]:
+    """The turns asked here whose place is not known: first those that surely have one, then those that may."""
+    turns = Turn.objects.filter(session=session, position=None).exclude(pk__in=Turn.objects.never_asked())
+    return sorted(turns.order_by("number"), key=lambda turn: turn.state in LATE)
 
 
 def _complete(turn: Turn, past: PastTurn) -> int:
     """Remember a turn's place; give a late one the answer it did not get."""
     if turn.is_live:
         return 0
+    mine = Turn.objects.filter(pk=turn.pk, state=turn.state, position=None)
     if turn.state not in LATE:
-        Turn.objects.filter(pk=turn.pk).update(position=past.position)
+        mine.update(position=past.position)
         return 0
     answer = answer_of(past)
     state, error = outcome_of(answer, read_back=True)
     if turn.state == TurnState.STOPPED:
         state, error = TurnState.STOPPED, ""
     with transaction.atomic():
-        Turn.objects.filter(pk=turn.pk, state=turn.state).update(
-            state=state, error=error, position=past.position, **figures(answer)
-        )
+        if not mine.update(state=state, error=error, position=past.position, **figures(answer)):
+            return 0
         store_pieces(turn, answer)
+        add_steps(turn, answer)
     return 1
 
 
-def _add(session: ChatSession, batch: list[PastTurn]) -> int:
+def _add(session: ChatSession, batch: Sequence[PastTurn]) -> int:
+    rendered = [(past, answer_of(past)) for past in batch]
     now = timezone.now()
     with transaction.atomic():
+        # Others who add turns to this session wait here, and then see these.
+        ChatSession.objects.select_for_update(no_key=True).get(pk=session.pk)
+        known = _places(session)
+        rendered = [(past, answer) for past, answer in rendered if past.position not in known]
         number = Turn.objects.filter(session=session).aggregate(last=Max("number"))["last"] or 0
-        for offset, past in enumerate(batch, start=1):
-            answer = answer_of(past)
-            state, error = outcome_of(answer)
-            turn = Turn.objects.create(
+        turns = Turn.objects.bulk_create(
+            Turn(
                 session=session,
                 number=number + offset,
-                state=state,
                 prompt=past.prompt,
-                index_ids=[],
                 position=past.position,
                 asked_at=now,
                 finished_at=now,
-                error=error,
-                **figures(answer),
+                log_pruned=True,
+                **_ended(past, answer),
             )
-            store_pieces(turn, answer)
-            LogEntry.objects.bulk_create(_steps(turn, past))
-    return len(batch)
+            for offset, (past, answer) in enumerate(rendered, start=1)
+        )
+        _store_answers([(turn, answer) for turn, (_, answer) in zip(turns, rendered, strict=True)])
+    return len(turns)
 
 
-def _steps(turn: Turn, past: PastTurn) -> list[LogEntry]:
-    """The events worth unfolding later: everything but the answer itself, which is stored rendered."""
-    from dashboard.turns.answer import Answer
+def _ended(past: PastTurn, answer: Answer) -> dict[str, Any]:
+    if not past.is_complete:
+        return {"state": TurnState.INTERRUPTED, "error": NEVER_FINISHED, **figures(answer)}
+    state, error = outcome_of(answer)
+    return {"state": state, "error": error, **figures(answer)}
 
-    log = Answer()
-    entries = [entry for event in past.events for entry in log.take(event)]
-    return [
-        LogEntry(turn=turn, number=entry.number, type=entry.type, data=entry.data)
-        for entry in entries
-        if entry.type not in ("text", "text_delta", "thinking_delta")
-    ]
+
+def _store_answers(answers: Sequence[tuple[Turn, Answer]]) -> None:
+    """The rendered pieces, and the steps worth unfolding later."""
+    AnswerPiece.objects.bulk_create(
+        AnswerPiece(turn=turn, position=position, html=html)
+        for turn, answer in answers
+        for position, html in enumerate(answer.pieces())
+    )
+    LogEntry.objects.bulk_create(
+        [row for turn, answer in answers for row in log_rows(turn, answer.steps)], batch_size=200
+    )

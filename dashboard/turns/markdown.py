@@ -70,48 +70,71 @@ class Settler:
         self.tail = ""
         self._env: dict[str, Any] = {}
         self._next_try = 0
+        self._after_cr = False
 
     def feed(self, text: str) -> str:
         """Take more text; return the HTML of the blocks it finished."""
-        self.tail += text
-        if "\n" not in text or len(self.tail) < self._next_try:
-            return self._cut() if len(self.tail) > FORCED_CUT else ""
+        self.tail += self._one_line_end(text)
+        if "\n" not in text and "\r" not in text and len(self.tail) <= FORCED_CUT:
+            return ""
+        if len(self.tail) < self._next_try:
+            return ""
         end = self._settled_until()
-        if not end:
-            # One long block: look again when it has doubled, or the looking would cost the square of its length.
-            self._next_try = max(2 * len(self.tail), 2048) if len(self.tail) > 1024 else 0
-            return self._cut() if len(self.tail) > FORCED_CUT else ""
-        return self._settle(end)
+        if end:
+            return self._settle(end)
+        if len(self.tail) > FORCED_CUT:
+            return self._cut()
+        # One long block: look again when it has doubled, or the looking would cost the square of its length.
+        self._next_try = min(2 * len(self.tail), FORCED_CUT) if len(self.tail) > 1024 else 0
+        return ""
 
     def finish(self) -> str:
         """The text is complete: return the HTML of what was still growing."""
         return self._settle(len(self.tail)) if self.tail else ""
+
+    def _one_line_end(self, text: str) -> str:
+        """The text with LF alone, also when CR and LF come apart: Markdown's blocks are found by whole lines."""
+        if self._after_cr and text.startswith("\n"):
+            text = text[1:]
+            self._after_cr = False
+        if text:
+            self._after_cr = text.endswith("\r")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def _settle(self, end: int) -> str:
         done, self.tail, self._next_try = self.tail[:end], self.tail[end:], 0
         return render(done, self._env)
 
     def _settled_until(self) -> int:
-        """Where the last top-level block begins: everything before it can no longer change."""
-        starts = [token.map[0] for token in self._blocks() if token.map]
+        """Where the last top-level block begins: everything before it can no longer change.
+
+        Only whole lines are judged: an unfinished "2" looks like a paragraph until "2. " continues a list.
+        """
+        whole = self.tail[: self.tail.rfind("\n") + 1]
+        starts = [token.map[0] for token in self._blocks(whole) if token.map]
         if len(starts) < 2:
             return 0
         # Not str.splitlines: it knows more line ends than Markdown.
-        return sum(len(line) + 1 for line in self.tail.split("\n")[: starts[-1]])
+        return sum(len(line) + 1 for line in whole.split("\n")[: starts[-1]])
 
-    def _blocks(self) -> list[Token]:
+    def _blocks(self, text: str) -> list[Token]:
         tokens: list[Token] = []
-        _md.block.parse(self.tail, _md, dict(self._env), tokens)
+        # A copy: a link definition that is only being looked at must not be remembered.
+        env = {**self._env, "references": dict(self._env.get("references", {}))}
+        _md.block.parse(text, _md, env, tokens)
         return [token for token in tokens if token.level == 0 and token.nesting >= 0]
 
     def _cut(self) -> str:
         """Settle most of an overlong block; a fence is closed and opened again, so that code stays code."""
-        blocks = self._blocks()
-        end = self.tail.rfind("\n") + 1 or len(self.tail)
+        end = self.tail.rfind("\n") + 1
+        if len(self.tail) - end > FORCED_CUT // 2:
+            # One overlong line: cutting before it would leave it to be cut again with every character.
+            end = len(self.tail)
+        blocks = self._blocks(self.tail)
         if not blocks or blocks[0].type != "fence":
             return self._settle(end)
         fence = blocks[0].markup
         opening = self.tail[: self.tail.find("\n") + 1]
         done, rest = self.tail[:end], self.tail[end:]
         self.tail, self._next_try = opening + rest, 0
-        return render(done + fence, self._env)
+        return render(done + ("" if done.endswith("\n") else "\n") + fence, self._env)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q, Sum
 
 from dashboard.chats.models import ChatSession
 from dashboard.turns.states import LIVE, TurnState
@@ -32,6 +32,20 @@ class TurnQuerySet(models.QuerySet["Turn"]):
     def in_order(self) -> TurnQuerySet:
         """As the conversation reads."""
         return self.order_by("number")
+
+    def never_asked(self) -> TurnQuerySet:
+        """Those that were refused before an answer began, or never sent: LlamaCloud's history does not have them."""
+        return self.exclude(error_code="")
+
+    def totals(self) -> dict[str, int | float]:
+        """What these turns took together; the ledger of a session is the sum of its turns."""
+        return self.aggregate(
+            turns=Count("pk"),
+            duration_ms=Sum("duration_ms", default=0.0),
+            input_tokens=Sum("input_tokens", default=0),
+            output_tokens=Sum("output_tokens", default=0),
+            tool_calls=Sum("tool_calls", default=0),
+        )
 
 
 class Turn(models.Model):
@@ -71,6 +85,7 @@ class Turn(models.Model):
     lease_until = models.DateTimeField(null=True)
     lease_holder = models.CharField(max_length=80, blank=True)
     stop_asked_at = models.DateTimeField(null=True)
+    log_pruned = models.BooleanField(default=False)
 
     objects = TurnQuerySet.as_manager()
 
@@ -79,12 +94,15 @@ class Turn(models.Model):
         ordering = ["session", "number"]
         constraints = [
             models.UniqueConstraint(fields=["session", "number"], name="turn_number_once"),
+            # However many processes read a history at once, each of its questions is imported by one of them.
+            models.UniqueConstraint(fields=["session", "position"], name="turn_position_once"),
             # The one rule that no race can break: a session answers one question at a time.
             models.UniqueConstraint(fields=["session"], condition=Q(state__in=LIVE), name="turn_one_live_per_session"),
         ]
         indexes = [
             models.Index(fields=["state", "asked_at"], name="turn_queue", condition=Q(state__in=LIVE)),
             models.Index(fields=["asked_by", "state"], name="turn_person", condition=Q(state__in=LIVE)),
+            models.Index(fields=["finished_at"], name="turn_unpruned", condition=Q(log_pruned=False)),
         ]
 
     def __str__(self) -> str:
@@ -95,20 +113,18 @@ class Turn(models.Model):
         """Whether something is still to come."""
         return TurnState(self.state).is_live
 
-    def end(self, state: TurnState, *, holder: str | None, **columns: Any) -> bool:
+    def end(self, state: TurnState, *, holder: str, **columns: Any) -> bool:
         """End the turn, once.
 
         Args:
             state: how it ended.
-            holder: whose lease must still stand; ``None`` for the reaper, which ends what nobody holds.
+            holder: whose lease must still stand.
             columns: what else is known at the end.
 
         Returns:
             whether this call ended it; losers change nothing.
         """
-        mine = Turn.objects.live().filter(pk=self.pk)
-        if holder is not None:
-            mine = mine.filter(lease_holder=holder)
+        mine = Turn.objects.live().filter(pk=self.pk, lease_holder=holder)
         return bool(mine.update(state=state, lease_until=None, lease_holder="", **columns))
 
 

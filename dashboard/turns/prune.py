@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db import transaction
 from django.utils import timezone
 
 from dashboard.turns.models import LogEntry, Turn
@@ -21,8 +22,9 @@ def prune_logs() -> bool:
     Returns:
         whether there may be more.
     """
-    ended = Turn.objects.exclude(state__in=LIVE).filter(finished_at__lt=timezone.now() - KEEP)
-    with_frames = LogEntry.objects.filter(type__in=SUPERFLUOUS, turn__in=ended).order_by("turn")
-    turns = list(with_frames.values_list("turn", flat=True).distinct()[:BATCH])
-    LogEntry.objects.filter(turn__in=turns, type__in=SUPERFLUOUS).delete()
+    due = Turn.objects.filter(log_pruned=False, finished_at__lt=timezone.now() - KEEP).exclude(state__in=LIVE)
+    turns = list(due.order_by("finished_at").values_list("pk", flat=True)[:BATCH])
+    with transaction.atomic():
+        LogEntry.objects.filter(turn__in=turns, type__in=SUPERFLUOUS).delete()
+        Turn.objects.filter(pk__in=turns).update(log_pruned=True)
     return len(turns) == BATCH

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dashboard import upstream
+from dashboard.turns.answer import Answer
 from dashboard.turns.models import Turn
 
 
@@ -48,16 +49,31 @@ def split(events: Sequence[upstream.Event]) -> Iterator[PastTurn]:
 
 
 def find(turn: Turn, history: Sequence[PastTurn]) -> PastTurn | None:
-    """The turn's own place in the history: its question, not before it was asked, not claimed by another turn."""
-    taken = set(
-        Turn.objects.filter(session=turn.session_id, position__isnull=False)
-        .exclude(pk=turn.pk)
-        .values_list("position", flat=True)
-    )
-    for past in history:
-        if past.position >= turn.history_before and past.prompt == turn.prompt and past.position not in taken:
-            return past
-    return None
+    """The turn's own place in the history.
+
+    It has the turn's words, no other turn claims it, and it stands where the turn was asked: behind what was known then
+    and between the places of the questions asked here before and after it. A question asked before it in the same words
+    comes first, if it surely reached LlamaCloud.
+    """
+    others = Turn.objects.filter(session=turn.session_id).exclude(pk=turn.pk)
+    placed = others.filter(position__isnull=False).values_list("number", "position", "nonce")
+    taken = {position for _, position, _ in placed}
+    asked_here = [
+        (number, position) for number, position, nonce in placed if nonce is not None and position is not None
+    ]
+    low = max([turn.history_before, *(position + 1 for number, position in asked_here if number < turn.number)])
+    high = min([position for number, position in asked_here if number > turn.number], default=None)
+    alike = [
+        past
+        for past in history
+        if past.prompt == turn.prompt
+        and past.position not in taken
+        and past.position >= low
+        and (high is None or past.position < high)
+    ]
+    earlier = others.filter(position=None, number__lt=turn.number, prompt=turn.prompt, log__isnull=False)
+    ahead = earlier.exclude(pk__in=others.never_asked()).distinct().count()
+    return alike[ahead] if len(alike) > ahead else None
 
 
 def read_back(client: upstream.LlamaCloud, turn: Turn) -> PastTurn | None:
@@ -71,3 +87,12 @@ def read_back(client: upstream.LlamaCloud, turn: Turn) -> PastTurn | None:
     """
     detail = client.chat(turn.session.session_id, project_id=turn.session.project_id or None)
     return find(turn, list(split(detail.events)))
+
+
+def answer_of(past: PastTurn) -> Answer:
+    """The answer a piece of history holds."""
+    answer = Answer()
+    for event in past.events:
+        answer.take(event)
+    answer.close()
+    return answer

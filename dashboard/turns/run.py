@@ -9,30 +9,33 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import close_old_connections
+from django.db import connection
 from django.utils import timezone
 
 from dashboard import upstream
-from dashboard.chats.models import ChatSession
-from dashboard.turns.answer import Answer, Entry
-from dashboard.turns.ending import end_turn, outcome_of
+from dashboard.turns.answer import Answer, Entry, missing_steps
+from dashboard.turns.ending import NEVER_SENT, end_turn, never_asked, outcome_of
 from dashboard.turns.eventlog import EventLog
 from dashboard.turns.models import Turn
-from dashboard.turns.recover import PastTurn, read_back, split
+from dashboard.turns.recover import answer_of, read_back, split
 from dashboard.turns.states import TurnState
 
 FRAME = 0.1
 """Seconds of deltas joined to one log entry after the first."""
-REST_UNTIL = 0.08
-"""Seconds after a frame before which deltas may gather unread: waking up for each costs more than reading it."""
-CAUGHT_UP = 0.001
-"""Seconds a read has waited when nothing else was there to read."""
 SETTLED_WITHIN = 60.0
 """Seconds within which the end must be durable; after that the lease runs out and a reaper ends the turn."""
 READ_BACK_AFTER = (0.5, 2.0, 4.0, 8.0, 12.0)
 """Pauses in seconds between the tries to read a cut answer back: five within half a minute."""
 NOT_ASKED = "The question did not reach LlamaCloud. Ask it again."
 CUT = "The connection to LlamaCloud broke before the answer was complete, and LlamaCloud has not stored it."
+STILL_OPEN = (
+    "The connection to LlamaCloud broke before the answer was complete. LlamaCloud may still finish it: it will then"
+    " appear here."
+)
+UNREACHABLE = (
+    "The connection to LlamaCloud broke before the answer was complete, and LlamaCloud cannot be asked for it right"
+    " now. If it has the answer, it will appear here."
+)
 
 
 class Run:
@@ -59,20 +62,25 @@ class Run:
         self._answer = Answer()
         self._lock = threading.Lock()
         self._framed_at = 0.0
-        self._leaving = threading.Event()
         self._stream: upstream.TurnStream | None = None
+        self._written: Future[Any] | None = None
         self._ended: Future[bool] | None = None
 
     def __call__(self) -> None:
-        """Ask, read to the end, and end the turn; the thread's database connection is closed at the end."""
+        """Ask, read to the end, and end the turn; the thread's database connection is closed at the end.
+
+        Raises:
+            LeaseLost: another process has taken the turn over meanwhile.
+        """
         self._log.open(self.turn.pk)
+        ended = False
         try:
             self._read()
-            ended = self._ended is not None and self._ended.result(timeout=SETTLED_WITHIN)
+            ended = self._ended is not None and bool(self._ended.result(timeout=SETTLED_WITHIN))
         finally:
-            close_old_connections()
-        if not ended:
-            self._log.drop(self.turn.pk)
+            connection.close()
+            if not ended:
+                self._log.drop(self.turn.pk)
 
     def stop(self) -> None:
         """The person does not want to wait: stop reading at once."""
@@ -88,11 +96,9 @@ class Run:
         """Write the waiting deltas when they have waited long enough; called often, from one thread."""
         if self._answer.has_pending and time.monotonic() - self._framed_at >= FRAME:
             with self._lock:
-                self._framed_at = time.monotonic()
                 self._write(self._answer.frame())
 
     def _leave(self) -> None:
-        self._leaving.set()
         stream = self._stream
         if stream is not None:
             stream.close()
@@ -103,91 +109,95 @@ class Run:
             index_ids=turn.index_ids, prompt=turn.prompt, require_all_indexes=turn.require_all_indexes
         )
         self._stream = self._client.stream(turn.session.session_id, params, project_id=turn.session.project_id or None)
+        if self.stopped or self.abandoned:
+            # Whoever said so before the stream existed could not close it.
+            self._leave()
         try:
             with self._stream as events:
-                if self.stopped or self.abandoned:
-                    self._stream.close()
-                asked = time.monotonic()
                 for event in events:
-                    waited = time.monotonic() - asked
                     self._take(event)
-                    if waited > CAUGHT_UP and isinstance(event, upstream.TextDelta):
-                        self._leaving.wait(self._framed_at + REST_UNTIL - time.monotonic())
-                    asked = time.monotonic()
         except upstream.UpstreamError as error:
             self._broken(error)
         else:
             self._end(*outcome_of(self._answer))
 
     def _take(self, event: upstream.Event) -> None:
+        if self._written is not None and self._written.done():
+            # What cannot be stored is not read on: another process reads the answer back.
+            self._written.result()
         with self._lock:
             entries = self._answer.take(event)
-            delta = isinstance(event, upstream.TextDelta)
-            if delta and time.monotonic() - self._framed_at >= FRAME:
+            waited = time.monotonic() - self._framed_at
+            if isinstance(event, upstream.TextDelta) and (self.turn.first_token_at is None or waited >= FRAME):
                 # The first token is forwarded at once, and so is any that comes after a pause.
                 entries += self._answer.frame()
-                self._framed_at = time.monotonic()
-            self._write(entries, first_token=delta)
+            self._write(entries)
 
-    def _write(self, entries: list[Entry], *, first_token: bool = False) -> None:
+    def _write(self, entries: list[Entry]) -> None:
         if not entries:
             return
+        kinds = {entry.type for entry in entries}
+        if not kinds.isdisjoint(("text_delta", "thinking_delta")):
+            self._framed_at = time.monotonic()
         work = None
-        if first_token and self.turn.first_token_at is None:
+        if self.turn.first_token_at is None and not kinds.isdisjoint(("text_delta", "text")):
             self.turn.first_token_at = now = timezone.now()
             pk = self.turn.pk
             work = lambda: Turn.objects.filter(pk=pk).update(first_token_at=now)  # noqa: E731  # a name would say less
-        self._log.append(self.turn.pk, entries, work)
+        self._written = self._log.append(self.turn.pk, entries, work, holder=self._holder)
 
     def _broken(self, error: upstream.UpstreamError) -> None:
         """The stream did not come to its end: find out what that means."""
+        unsent = error.outcome == "refused"
         if self.abandoned:
-            release(self.turn, self._holder)
+            release(self.turn, self._holder, unsent=unsent)
         elif self.stopped:
-            self._end(TurnState.STOPPED, "")
-        elif error.outcome == "refused":
+            self._end(TurnState.STOPPED, "", error_code=NEVER_SENT if unsent else "")
+        elif unsent:
             self._refused(error)
         else:
             self._recover()
 
     def _refused(self, error: upstream.UpstreamError) -> None:
         """LlamaCloud said no before the answer began: the question does not exist there, so nothing is locked by it."""
-        turn = self.turn
-        sentence = _which_conflict(self._client, turn) if isinstance(error, upstream.Conflict) else error.sentence
-
-        def work() -> bool:
-            ended = end_turn(
-                turn, TurnState.FAILED, self._answer, holder=self._holder, error=sentence, error_code=error.code
-            )
-            others = Turn.objects.filter(session=turn.session_id).exclude(pk=turn.pk)
-            if ended and not others.exists():
-                ChatSession.objects.filter(pk=turn.session_id).update(first_asked_at=None)
-            return ended
-
-        self._ended = self._log.finish(turn.pk, self._answer.close(), work)
+        conflict = isinstance(error, upstream.Conflict)
+        sentence = which_conflict(self._client, self.turn) if conflict else error.sentence
+        self._end(TurnState.FAILED, sentence, error_code=error.code)
 
     def _recover(self) -> None:
         """Read the answer back, a few times; what was seen already stays until something better is found."""
         recovery = recover(self._client, self.turn, self._wait, give_up=lambda: self.stopped or self.abandoned)
         if recovery.answer is not None:
-            self._answer = recovery.answer
-            self._end(*outcome_of(recovery.answer, read_back=True), position=self.turn.position)
-        elif self.abandoned:
+            self._replace(recovery.answer)
+        elif recovery.cut_short or self.abandoned:
             release(self.turn, self._holder)
         elif self.stopped:
             self._end(TurnState.STOPPED, "")
         else:
-            self._end(TurnState.INTERRUPTED, NOT_ASKED if recovery.reached is False else CUT)
+            self._end(TurnState.INTERRUPTED, recovery.explanation(self._answer))
+
+    def _replace(self, whole: Answer) -> None:
+        """End with an answer read back: readers are shown all of it, and the log gets the steps it lacks."""
+        with self._lock:
+            seen, self._answer = self._answer, whole
+        state, error = outcome_of(whole, read_back=True)
+        self._finish(
+            missing_steps(whole, seen=len(seen.steps), number=seen.number), state, error, position=self.turn.position
+        )
 
     def _end(self, state: TurnState, error: str, **columns: Any) -> None:
         with self._lock:
             entries = self._answer.close()
-            answer = self._answer
-        self._ended = self._log.finish(
-            self.turn.pk,
-            [] if state == TurnState.RECOVERED else entries,
-            lambda: end_turn(self.turn, state, answer, holder=self._holder, error=error, **columns),
-        )
+        self._finish(entries, state, error, **columns)
+
+    def _finish(self, entries: list[Entry], state: TurnState, error: str, **columns: Any) -> None:
+        def work() -> bool:
+            ended = end_turn(self.turn, state, self._answer, holder=self._holder, error=error, **columns)
+            if ended and columns.get("error_code"):
+                never_asked(self.turn)
+            return ended
+
+        self._ended = self._log.finish(self.turn.pk, entries, work, holder=self._holder)
 
 
 RUNNING_ELSEWHERE = (
@@ -200,15 +210,41 @@ SOURCES_FIXED = (
 )
 
 
-def _which_conflict(client: upstream.LlamaCloud, turn: Turn) -> str:
-    """A 409 does not say in a fixed form which of two things it means (contract.md §7), but the session does."""
+BUSY_WITH_STOPPED = (
+    "LlamaCloud is still finishing the answer you stopped in this session, and it answers one question at a time. Your"
+    " question was not asked. Ask it again in a moment."
+)
+BUSY_WITH_CUT = (
+    "LlamaCloud is still finishing an earlier answer of this session whose connection broke. Your question was not"
+    " asked. Ask it again in a moment."
+)
+
+
+def which_conflict(client: upstream.LlamaCloud, turn: Turn) -> str:
+    """Say which of the things a 409 may mean it was (contract.md §7): it has no fixed form, but the session tells."""
     try:
         detail = client.chat(turn.session.session_id, project_id=turn.session.project_id or None)
     except upstream.UpstreamError:
         return upstream.Conflict.sentence
     history = list(split(detail.events))
-    running = bool(history) and not history[-1].is_complete
-    return RUNNING_ELSEWHERE if running else SOURCES_FIXED
+    others = set() if detail.index_ids is None else set(detail.index_ids) ^ set(turn.index_ids)
+    before = Turn.objects.filter(session=turn.session_id, number__lt=turn.number).exclude(
+        pk__in=Turn.objects.never_asked()
+    )
+    last = before.order_by("-number").first()
+    connection.close()
+    if history and not history[-1].is_complete:
+        ours = last is not None and last.prompt == history[-1].prompt
+    elif others:
+        return SOURCES_FIXED
+    else:
+        # It does not show what it is working on: the last thing asked here, if that was left in the middle.
+        ours = last is not None and len(history) <= (last.position or last.history_before)
+    if last is not None and ours and last.state == TurnState.STOPPED:
+        return BUSY_WITH_STOPPED
+    if last is not None and ours and last.state == TurnState.INTERRUPTED:
+        return BUSY_WITH_CUT
+    return RUNNING_ELSEWHERE
 
 
 @dataclass(frozen=True)
@@ -218,10 +254,20 @@ class Recovery:
     Args:
         answer: the whole answer, if LlamaCloud has it.
         reached: whether LlamaCloud has the question; ``None`` when it could not be asked.
+        cut_short: the process is being shut down, so that nothing is known.
     """
 
     answer: Answer | None = None
     reached: bool | None = None
+    cut_short: bool = False
+
+    def explanation(self, seen: Answer) -> str:
+        """Why there is no answer, in words; ``seen`` is what had come of it."""
+        if self.reached is None:
+            return UNREACHABLE
+        if self.reached:
+            return STILL_OPEN
+        return CUT if seen.number else NOT_ASKED
 
 
 def recover(
@@ -243,7 +289,11 @@ def recover(
     """
     reached = None
     for pause in READ_BACK_AFTER:
-        if wait(pause) or give_up():
+        # Nobody holds a database connection while there is nothing to do but wait.
+        connection.close()
+        if wait(pause):
+            return Recovery(None, reached, cut_short=True)
+        if give_up():
             break
         try:
             past = read_back(client, turn)
@@ -258,15 +308,16 @@ def recover(
     return Recovery(None, reached)
 
 
-def answer_of(past: PastTurn) -> Answer:
-    """The answer a piece of history holds."""
-    answer = Answer()
-    for event in past.events:
-        answer.take(event)
-    answer.close()
-    return answer
+def release(turn: Turn, holder: str, *, unsent: bool = False) -> None:
+    """Let a lease go at once, so that a reaper need not wait for it to run out.
 
-
-def release(turn: Turn, holder: str) -> None:
-    """Let a lease go at once, so that a reaper need not wait for it to run out."""
-    Turn.objects.running().filter(pk=turn.pk, lease_holder=holder).update(lease_until=timezone.now())
+    Args:
+        turn: the turn.
+        holder: whose lease it was.
+        unsent: its question certainly never left, so that another process may ask it.
+    """
+    mine = Turn.objects.running().filter(pk=turn.pk, lease_holder=holder)
+    if unsent:
+        mine.update(state=TurnState.QUEUED, lease_until=None, lease_holder="")
+    else:
+        mine.update(lease_until=timezone.now(), lease_holder="")

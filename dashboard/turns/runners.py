@@ -9,19 +9,21 @@ import socket
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.contrib.auth.models import User
+from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from dashboard import upstream
 from dashboard.turns.answer import Answer
-from dashboard.turns.ending import end_turn, outcome_of
-from dashboard.turns.eventlog import EVENT_LOG, EventLog
+from dashboard.turns.ending import add_steps, end_turn, outcome_of
+from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
 from dashboard.turns.models import Turn
-from dashboard.turns.run import CUT, NOT_ASKED, Recovery, Run, recover
+from dashboard.turns.run import STILL_OPEN, Recovery, Run, recover, release
 from dashboard.turns.states import TurnState
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,11 @@ HEARTBEAT = 3.0
 LOOK_EVERY = 0.5
 """Seconds between two looks for queued turns and stop requests."""
 TICK = 0.05
+GRACE = HEARTBEAT + 1.0
+"""Seconds a lease that has run out is watched before it is taken over: its process may have been waiting for the
+database like everybody, or its clock may be behind, and renews it at its next heartbeat."""
+REAPERS = 20
+"""Turns of dead processes read back at once by this one."""
 RUNNING_LIMIT = 200
 """Turns running at once in the whole instance."""
 PERSON_LIMIT = 3
@@ -46,8 +53,10 @@ class Runners:
         self._client = client
         self._log = event_log
         self._runs: dict[int, Run] = {}
-        self._reaping: set[int] = set()
-        self._lock = threading.Lock()
+        self.closing = False
+        self._reaping: dict[int, threading.Event] = {}
+        self._suspects: dict[int, tuple[datetime | None, float]] = {}
+        self._lock = threading.RLock()
         self._ending = threading.Event()
         self._keeper: threading.Thread | None = None
 
@@ -57,19 +66,31 @@ class Runners:
         with self._lock:
             self._runs[turn.pk] = run
             self.keep()
-        threading.Thread(target=self._run, args=(run,), name=f"turn-{turn.pk}", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(run,), name=f"turn-{turn.pk}", daemon=True).start()
+        except RuntimeError:
+            # No thread to be had: its lease must not be renewed as if it ran.
+            self._forget(run)
+            release(turn, self.holder, unsent=True)
 
     def keep(self) -> None:
         """See to it that somebody looks after queued, stopped and orphaned turns."""
-        if self._keeper is None or not self._keeper.is_alive():
-            self._keeper = threading.Thread(target=self._keep, name="turn-keeper", daemon=True)
-            self._keeper.start()
+        with self._lock:
+            if self._keeper is None or not self._keeper.is_alive():
+                self._keeper = threading.Thread(target=self._keep, name="turn-keeper", daemon=True)
+                self._keeper.start()
+
+    def close(self) -> None:
+        """Take no more turns: the process is to end soon. Safe in a signal handler: takes no lock."""
+        self.closing = True
 
     def stop(self, turn_id: int) -> None:
         """Stop a turn if it runs here; elsewhere, its own process sees the request within half a second."""
-        run = self._runs.get(turn_id)
+        run, reaping = self._runs.get(turn_id), self._reaping.get(turn_id)
         if run is not None:
             run.stop()
+        if reaping is not None:
+            reaping.set()
 
     def drain(self, seconds: float) -> None:
         """The process is to end: give running turns so many seconds, then let their leases go.
@@ -77,25 +98,31 @@ class Runners:
         Args:
             seconds: how long to wait for turns to finish by themselves.
         """
+        self.closing = True
         ends = time.monotonic() + seconds
         while self._runs and time.monotonic() < ends:
             time.sleep(TICK)
-        self._ending.set()
         for run in list(self._runs.values()):
             run.abandon()
+        self._ending.set()
         ends = time.monotonic() + 2
-        while self._runs and time.monotonic() < ends:
+        while (self._runs or self._reaping) and time.monotonic() < ends:
             time.sleep(TICK)
 
     def _run(self, run: Run) -> None:
         try:
             run()
+        except LeaseLost:
+            log.warning("A turn was taken over by another process while this one was not running")
         except Exception:
             # Its lease runs out and a reaper ends it; the process and its other turns go on.
             log.exception("A turn ended in an unexpected way")
         finally:
-            with self._lock:
-                self._runs.pop(run.turn.pk, None)
+            self._forget(run)
+
+    def _forget(self, run: Run) -> None:
+        with self._lock:
+            self._runs.pop(run.turn.pk, None)
 
     # --- keeping --------------------------------------------------------------------------------------------------
 
@@ -103,74 +130,140 @@ class Runners:
         looked = renewed = 0.0
         while not self._ending.is_set():
             time.sleep(TICK)
-            for run in list(self._runs.values()):
-                run.tick()
+            self._tick()
             now = time.monotonic()
             try:
                 if now - renewed >= HEARTBEAT:
                     renewed = now
                     self._renew()
-                    self._reap()
                 if now - looked >= LOOK_EVERY:
                     looked = now
                     self._heed_stops()
                     self._take_queued()
+                    self._reap()
                     close_old_connections()
-            except DatabaseError as error:
-                log.warning("Looking after turns failed: %s", type(error).__name__)
+            except Exception as error:
+                # Whatever it is, without this thread every turn of the process would be taken for dead.
+                log.warning(
+                    "Looking after turns failed: %s", type(error).__name__, exc_info=not isinstance(error, Error)
+                )
                 connection.close()
+        connection.close()
+
+    def _tick(self) -> None:
+        for run in list(self._runs.values()):
+            try:
+                run.tick()
+            except Exception:
+                log.exception("A turn could not go on")
+                run.abandon()
 
     def _renew(self) -> None:
-        held = [*self._runs, *self._reaping]
-        if held:
-            mine = Turn.objects.running().filter(lease_holder=self.holder, pk__in=held)
-            mine.update(lease_until=timezone.now() + LEASE)
+        runs = list(self._runs.values())
+        held = [*(run.turn.pk for run in runs), *self._reaping]
+        if not held:
+            return
+        mine = Turn.objects.running().filter(lease_holder=self.holder, pk__in=held)
+        mine.update(lease_until=timezone.now() + LEASE)
+        kept = set(mine.values_list("pk", flat=True))
+        for run in runs:
+            if run.turn.pk not in kept:
+                # Ended already, or taken over while this process slept: there is nothing to read for any more.
+                run.abandon()
 
     def _heed_stops(self) -> None:
-        if self._runs:
-            asked = Turn.objects.running().filter(pk__in=list(self._runs), stop_asked_at__isnull=False)
+        under_way = [*self._runs, *self._reaping]
+        if under_way:
+            asked = Turn.objects.running().filter(pk__in=under_way, stop_asked_at__isnull=False)
             for pk in asked.values_list("pk", flat=True):
                 self.stop(pk)
 
     def _take_queued(self) -> None:
-        for turn in Turn.objects.queued().select_related("session")[:20]:
-            if has_room(turn.asked_by_id) and claim(turn, self.holder):
+        """Start what waits, first come first served; whoever has enough under way does not hold up the others."""
+        if self.closing:
+            return
+        queue = list(Turn.objects.queued().values_list("pk", "asked_by"))
+        if not queue:
+            return
+        running = Counter(Turn.objects.running().values_list("asked_by", flat=True))
+        for pk, person in queue:
+            if running.total() >= RUNNING_LIMIT:
+                break
+            if person and running[person] >= PERSON_LIMIT:
+                continue
+            turn = Turn.objects.select_related("session").filter(pk=pk).first()
+            if turn is not None and claim(turn, self.holder):
+                running[person] += 1
                 self.start(turn)
 
     def _reap(self) -> None:
         """Take over turns whose lease ran out, each in a thread of its own: reading back takes time."""
-        for turn in Turn.objects.running().filter(lease_until__lt=timezone.now()).select_related("session")[:20]:
+        if self.closing:
+            return
+        now, suspects = time.monotonic(), self._suspects
+        self._suspects = {}
+        for turn in Turn.objects.running().filter(lease_until__lt=timezone.now()).select_related("session")[:200]:
+            lease, since = suspects.get(turn.pk, (None, now))
+            if lease != turn.lease_until:
+                since = now
+            self._suspects[turn.pk] = (turn.lease_until, since)
+            if (turn.lease_holder and now - since < GRACE) or len(self._reaping) >= REAPERS:
+                continue
             mine = Turn.objects.running().filter(pk=turn.pk, lease_until=turn.lease_until)
             if mine.update(lease_until=timezone.now() + LEASE, lease_holder=self.holder):
-                self._reaping.add(turn.pk)
-                threading.Thread(target=self._end_orphan, args=(turn,), name=f"reap-{turn.pk}", daemon=True).start()
+                self._reaping[turn.pk] = stopped = threading.Event()
+                threading.Thread(
+                    target=self._end_orphan, args=(turn, stopped), name=f"reap-{turn.pk}", daemon=True
+                ).start()
 
-    def _end_orphan(self, turn: Turn) -> None:
+    def _end_orphan(self, turn: Turn, stopped: threading.Event) -> None:
         """End a turn whose process died, with the whole answer if LlamaCloud has it."""
         try:
-            reap(self._client(), turn, self.holder, self._ending.wait)
+            reap(self._client(), turn, self.holder, self._ending.wait, stopped.is_set)
+        except (OperationalError, InterfaceError) as error:
+            # The database is away: whoever sees the lease run out tries again.
+            log.warning("A turn could not be taken over: %s", type(error).__name__)
         except Exception:
-            log.exception("A turn could not be taken over")
+            log.exception("A turn could not be read back")
+            with transaction.atomic():
+                # Whatever is the matter with it, a session must not be answering for ever.
+                end_turn(turn, TurnState.INTERRUPTED, Answer(), holder=self.holder, error=STILL_OPEN)
         finally:
-            self._reaping.discard(turn.pk)
-            close_old_connections()
+            self._reaping.pop(turn.pk, None)
+            connection.close()
 
 
-def reap(client: upstream.LlamaCloud, turn: Turn, holder: str, wait: Callable[[float], bool]) -> None:
-    """End an orphaned turn: recovered with the stored answer, stopped if that was asked, or plainly interrupted."""
+def reap(
+    client: upstream.LlamaCloud,
+    turn: Turn,
+    holder: str,
+    wait: Callable[[float], bool],
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> None:
+    """End an orphaned turn: recovered with the stored answer, stopped if that was asked, or plainly interrupted.
+
+    Args:
+        client: the connection to LlamaCloud.
+        turn: the turn.
+        holder: who has taken its lease.
+        wait: sleeps so many seconds; true when this process is being shut down too: the next one goes on then.
+        stop_asked: whether a person has stopped the turn meanwhile.
+    """
     stopped = turn.stop_asked_at is not None
-    recovery = Recovery() if stopped else recover(client, turn, wait, absent_is_final=True)
-    columns: dict[str, Any] = {}
-    if recovery.answer is not None:
-        answer = recovery.answer
-        state, columns["error"] = outcome_of(answer, read_back=True)
-        columns["position"] = turn.position
-    else:
-        answer = seen_so_far(turn)
-        state = TurnState.STOPPED if stopped else TurnState.INTERRUPTED
-        columns["error"] = "" if stopped else NOT_ASKED if recovery.reached is False else CUT
+    recovery = Recovery() if stopped else recover(client, turn, wait, give_up=stop_asked, absent_is_final=True)
+    if recovery.cut_short:
+        release(turn, holder)
+        return
     with transaction.atomic():
-        end_turn(turn, state, answer, holder=holder, **columns)
+        if recovery.answer is not None:
+            state, error = outcome_of(recovery.answer, read_back=True)
+            if end_turn(turn, state, recovery.answer, holder=holder, error=error, position=turn.position):
+                add_steps(turn, recovery.answer)
+        elif stopped or stop_asked():
+            end_turn(turn, TurnState.STOPPED, seen_so_far(turn), holder=holder, error="")
+        else:
+            seen = seen_so_far(turn)
+            end_turn(turn, TurnState.INTERRUPTED, seen, holder=holder, error=recovery.explanation(seen))
 
 
 def seen_so_far(turn: Turn) -> Answer:
@@ -182,8 +275,20 @@ def seen_so_far(turn: Turn) -> Answer:
     return answer
 
 
+def lock_person(person_id: int | None) -> None:
+    """Within a transaction, let nobody else start a turn of this person: limits are counted, then used up."""
+    if person_id is not None:
+        list(User.objects.select_for_update(no_key=True).filter(pk=person_id).values_list("pk"))
+
+
+def may_run_at_once(person_id: int) -> bool:
+    """Whether a new question need not wait; nobody overtakes those who do."""
+    live = Turn.objects.live()
+    return live.count() < RUNNING_LIMIT and live.filter(asked_by=person_id).count() < PERSON_LIMIT
+
+
 def has_room(person_id: int | None) -> bool:
-    """Whether one more turn may run now, in the instance and for this person."""
+    """Whether one more of the waiting turns may run now, in the instance and for this person."""
     running = Turn.objects.running()
     if running.count() >= RUNNING_LIMIT:
         return False
@@ -191,15 +296,18 @@ def has_room(person_id: int | None) -> bool:
 
 
 def claim(turn: Turn, holder: str) -> bool:
-    """Take a queued turn; of several processes one gets it."""
-    now = timezone.now()
-    return bool(
-        Turn.objects.filter(pk=turn.pk, state=TurnState.QUEUED).update(
-            state=TurnState.RUNNING, started_at=now, lease_until=now + LEASE, lease_holder=holder
+    """Take a queued turn if its person may have another one running; of several processes one gets it."""
+    with transaction.atomic():
+        lock_person(turn.asked_by_id)
+        now = timezone.now()
+        return has_room(turn.asked_by_id) and bool(
+            Turn.objects.filter(pk=turn.pk, state=TurnState.QUEUED).update(
+                state=TurnState.RUNNING, started_at=now, lease_until=now + LEASE, lease_holder=holder
+            )
         )
-    )
 
 
 def place_in_queue(turn: Turn) -> int:
     """How many wait before it, itself included: 1 is next."""
-    return Turn.objects.queued().filter(asked_at__lte=turn.asked_at).count()
+    before = Q(asked_at__lt=turn.asked_at) | Q(asked_at=turn.asked_at, pk__lte=turn.pk)
+    return Turn.objects.queued().filter(before).count()

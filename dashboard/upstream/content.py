@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import requests
+from urllib3.exceptions import HTTPError
 
+from dashboard.upstream.connections import CONNECT_SECONDS, Adapter, Call
 from dashboard.upstream.errors import AnswerLost, NotFound, UnreadableAnswer
 
 MAX_BYTES = 20 * 1024 * 1024
-TIMEOUT = (3.05, 10)
+SECONDS = 20.0
+"""For all of it, from the connection to the last byte."""
+GAP = 10.0
+"""Seconds of silence after which it counts as lost."""
+_KIND = re.compile(r"image/[a-z0-9.+-]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -33,13 +40,16 @@ def fetch_presigned(url: str) -> Content:
     """
     if not url.startswith(("https://", "http://")):
         raise UnreadableAnswer("the attachment's address is not a web address")
-    with requests.Session() as session:
+    with requests.Session() as session, Call(SECONDS, safe=True) as call, call.on_this_thread():
         session.trust_env = False
+        session.headers["Accept-Encoding"] = "identity"
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, Adapter())
         try:
-            with session.get(url, stream=True, timeout=TIMEOUT, allow_redirects=False) as response:
+            with session.get(url, stream=True, timeout=(CONNECT_SECONDS, GAP), allow_redirects=False) as response:
                 return _read(response)
-        except requests.RequestException:
-            # "from None": the address is in the exception's text.
+        except (requests.RequestException, HTTPError, OSError, ValueError):
+            # "from None": the address is in the exception's text. An address that is none is a ValueError.
             raise AnswerLost("the storage of page images did not answer") from None
 
 
@@ -47,7 +57,8 @@ def _read(response: requests.Response) -> Content:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if response.status_code in (403, 404, 410):
         raise NotFound("the storage has no such page image")
-    if response.status_code != 200 or not kind.startswith("image/"):
+    encoded = response.headers.get("content-encoding", "identity").lower() != "identity"
+    if response.status_code != 200 or encoded or not _KIND.fullmatch(kind):
         raise UnreadableAnswer("the storage did not answer with an image")
     body = bytearray()
     for part in response.iter_content(64 * 1024):

@@ -8,7 +8,7 @@ entries) is mended by a snapshot too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from django.db import connection
 from django.template.loader import render_to_string
@@ -28,7 +28,7 @@ SILENCE = 25.0
 CLOSING = "turn-ended"
 
 
-def stream(turn: Turn, cursor: int | None) -> Iterator[bytes]:
+def stream(turn: Turn, cursor: int | None) -> Generator[bytes]:
     """Everything a reader still lacks of a turn, until its end or until it is silent for long.
 
     Args:
@@ -61,12 +61,18 @@ def _follow(turn: Turn, channel: Channel, cursor: int | None) -> Iterator[bytes]
                 yield b"".join(_shown(turn, entry) for entry in entries)
             seen = entries[-1].number
         elif ended:
-            yield _end(turn, seen)
+            yield _end(turn, has_all=_has_all(channel, seen), seen=seen)
             return
         else:
             silent += LOOK_UP
             if silent % HEARTBEAT == 0:
                 yield b": still here\n\n"
+
+
+def _has_all(channel: Channel, seen: int) -> bool:
+    """Whether a reader of all entries up to this one has the whole answer: none was pruned or read back since."""
+    entries, _ = channel.after(0, 0)
+    return 0 < seen == len(entries) and entries[-1].number == seen
 
 
 def _shown(turn: Turn, entry: Entry) -> bytes:
@@ -130,12 +136,13 @@ def doing(entries: list[Entry]) -> str:
     return "Waiting for LlamaCloud…"
 
 
-def _end(turn: Turn, seen: int) -> bytes:
+def _end(turn: Turn, *, has_all: bool, seen: int) -> bytes:
     """The last word: how it ended, with the whole answer when it was read back; then the closing event."""
     turn = Turn.objects.select_related("session", "asked_by").get(pk=turn.pk)
     view: TurnView = turn_view(turn)
-    # What a reader saw growing is the answer already, unless it was read back or the log has a hole.
-    whole = turn.state == TurnState.RECOVERED or seen == 0
+    # What a reader saw growing is the answer already, unless it was read back, ended by another process, which leaves
+    # its last words unsettled in the log, or the log has a hole.
+    whole = turn.state != TurnState.ANSWERED or not has_all
     html = render_to_string(
         "turns/events/_ended.html", {"turn": turn, "view": view, "session": turn.session, "whole": whole}
     )

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Generator, Iterator
 from types import FrameType
 
 from dashboard.config import upstream_client
@@ -23,6 +24,34 @@ RUNNERS = Runners(upstream_client)
 WATCHING = threading.BoundedSemaphore(WATCHERS)
 
 
+class Watched:
+    """The parts of a live answer, and one of the places for those who wait for them: given back once, at its close.
+
+    A generator's own ``finally`` would not do: one that was never begun does not run it.
+
+    Args:
+        parts: what is sent.
+        places: has been acquired for this answer.
+    """
+
+    def __init__(self, parts: Generator[bytes], places: threading.Semaphore) -> None:
+        self._parts = parts
+        self._places: threading.Semaphore | None = places
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._parts)
+
+    def close(self) -> None:
+        """The server is done with the answer, or the browser is gone."""
+        self._parts.close()
+        places, self._places = self._places, None
+        if places is not None:
+            places.release()
+
+
 _told_to_end_at = 0.0
 
 
@@ -36,6 +65,7 @@ def begin() -> None:
         _told_to_end_at = time.monotonic()
         # Readers come back to another process, with their cursor; the turns themselves go on.
         EVENT_LOG.send_readers_away()
+        RUNNERS.close()
         if callable(before):
             before(number, frame)
 
@@ -46,6 +76,7 @@ def end() -> None:
     """The web process ends: running turns get what is left of their time, then another process takes them over."""
     spent = time.monotonic() - _told_to_end_at if _told_to_end_at else DRAIN
     RUNNERS.drain(max(0.0, DRAIN - spent))
+    EVENT_LOG.close()
 
 
 def _start_afresh() -> None:

@@ -19,7 +19,7 @@ from dashboard.chats.change import note_visit
 from dashboard.chats.models import ChatSession
 from dashboard.chats.sync import fetch_unknown, refresh_one
 from dashboard.config import upstream_client
-from dashboard.turns.history import import_history
+from dashboard.turns.history import import_history, is_unread
 from dashboard.turns.models import Turn
 from dashboard.upstream import UpstreamError
 from dashboard.web.present import fingerprint, source_views
@@ -103,6 +103,8 @@ def _revalidate(session: ChatSession, *, with_sources: bool) -> str:
             # While a question is answered here, this process's own reading is the newest truth.
             answering = Turn.objects.live().filter(session=session).exists()
             if not answering and timezone.now() - session.synced_at > SESSION_FRESH:
+                if is_unread(session):
+                    session.history_of = ""
                 refresh_one(upstream_client(), session, on_history=import_history)
         if with_sources:
             _revalidate_sources(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -15,7 +16,7 @@ from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.errors import DashboardError
 from dashboard.turns.answer import Entry
-from dashboard.turns.ask import TurnRunning, ask, stop
+from dashboard.turns.ask import TurnRunning, ask, retry, stop
 from dashboard.turns.eventlog import read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import place_in_queue
@@ -37,17 +38,21 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
     session = visible_or_404(request, session_id)
     prompt = request.POST.get("prompt", "").replace("\r\n", "\n")
     chosen = request.POST.getlist("index_ids")
+    nonce = request.POST.get("nonce", "")[:100].replace("\0", "") or request.request_id
     try:
-        turn = ask(
-            running.RUNNERS,
-            session,
-            actor=request.user,
-            prompt=prompt,
-            nonce=request.POST.get("nonce", "")[:100] or request.request_id,
-            origin=request.origin,
-            index_ids=tuple(chosen),
-            require_all_indexes=bool(request.POST.get("require_all_indexes")),
-        )
+        if (retried := _to_retry(session, nonce)) is not None:
+            turn = retry(running.RUNNERS, retried, actor=request.user, origin=request.origin)
+        else:
+            turn = ask(
+                running.RUNNERS,
+                session,
+                actor=request.user,
+                prompt=prompt,
+                nonce=nonce,
+                origin=request.origin,
+                index_ids=tuple(chosen),
+                require_all_indexes=bool(request.POST.get("require_all_indexes")),
+            )
     except DashboardError as error:
         return _not_asked(request, session, prompt, chosen, error)
     if not request.htmx:
@@ -56,6 +61,12 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
     place = place_in_queue(turn) if turn.state == TurnState.QUEUED else None
     context = region_context(session) | {"view": turn_view(turn), "queue_place": place, "composer": composer(session)}
     return page_or_fragment(request, "turns/_asked.html", "turns/_asked.html", context)
+
+
+def _to_retry(session: ChatSession, nonce: str) -> Turn | None:
+    """The turn that "Ask again" belongs to: its form says so with its nonce, and everything else is known here."""
+    said = re.fullmatch(r"retry-([0-9]{1,18})", nonce)
+    return Turn.objects.filter(session=session, pk=int(said[1])).first() if said else None
 
 
 def _not_asked(
@@ -83,7 +94,8 @@ def events(request: Request, session_id: str, number: int) -> HttpResponse | Str
     turn = _turn(request, session_id, number)
     if not running.WATCHING.acquire(blocking=False):
         return show(request, session_id, number)
-    response = StreamingHttpResponse(_released(turn, _cursor(request)), content_type="text/event-stream; charset=utf-8")
+    watched = running.Watched(stream(turn, _cursor(request)), running.WATCHING)
+    response = StreamingHttpResponse(watched, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     # Django's compression would hold small messages back.
@@ -91,13 +103,6 @@ def events(request: Request, session_id: str, number: int) -> HttpResponse | Str
     # A watcher mostly waits: it must not hold a database connection meanwhile.
     connection.close()
     return response
-
-
-def _released(turn: Turn, cursor: int | None) -> Any:
-    try:
-        yield from stream(turn, cursor)
-    finally:
-        running.WATCHING.release()
 
 
 def _cursor(request: Request) -> int | None:
@@ -172,7 +177,9 @@ def image(request: Request, session_id: str, number: int, place: int) -> HttpRes
     cited = [citation for citation in turn.citations if citation.get("attachment_name")]
     if place >= len(cited):
         raise Http404
-    found = upstream_client().fetch_attachment(cited[place]["attachment_name"], cited[place]["source_id"])
+    found = upstream_client().fetch_attachment(
+        cited[place]["attachment_name"], cited[place]["source_id"], project_id=turn.session.project_id or None
+    )
     response = HttpResponse(found.content, content_type=found.content_type)
     # Whatever a storage sends is shown as a picture and nothing else.
     response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"

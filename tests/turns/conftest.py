@@ -1,0 +1,139 @@
+"""A process that asks a LlamaCloud over real HTTP: this one, with the threads it has in production."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from dashboard.audit.trail import Origin
+from dashboard.chats.models import ChatSession
+from dashboard.turns import run as run_module
+from dashboard.turns.ask import ask
+from dashboard.turns.eventlog import EVENT_LOG, read_entries
+from dashboard.turns.models import Turn
+from dashboard.web import running
+from tests.faulty import Answer, FaultyServer, event_stream
+from tests.web.conftest import browser, catalog, connect, embedded, faulty, make_session
+from tests.localcloud.fixtures import localcloud, start_localcloud
+
+__all__ = ["browser", "catalog", "connect", "embedded", "faulty", "localcloud", "start_localcloud"]
+
+SOON = 20.0
+"""Seconds within which anything here happens, on a busy machine."""
+ORIGIN = Origin()
+
+
+@pytest.fixture(autouse=True)
+def process(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process's runners and event log, as good as new, and gone at the end with their connections.
+
+    Lost answers are read back after shorter pauses than in production, as often.
+    """
+    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (0.05, 0.1, 0.1, 0.2, 0.2))
+    running._start_afresh()
+    yield
+    running.RUNNERS.drain(0)
+    EVENT_LOG.close()
+    keeper = running.RUNNERS._keeper
+    if keeper is not None:
+        keeper.join(SOON)
+    running._start_afresh()
+
+
+@pytest.fixture
+def session(catalog: FaultyServer) -> ChatSession:
+    """A session bound to one source, never asked."""
+    return make_session(catalog)
+
+
+def sse(*events: dict[str, Any]) -> bytes:
+    """Events as they come over the wire."""
+    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+
+
+def question(prompt: str = "Why?") -> dict[str, Any]:
+    return {"type": "user_input", "content": prompt}
+
+
+def delta(content: str) -> dict[str, Any]:
+    return {"type": "text_delta", "content": content}
+
+
+def text(content: str) -> dict[str, Any]:
+    return {"type": "text", "content": content}
+
+
+def call(number: int = 1) -> dict[str, Any]:
+    return {"type": "tool_call", "call_id": f"c{number}", "name": "find", "arguments": {"query": "x"}}
+
+
+def result(number: int = 1) -> dict[str, Any]:
+    rows = [{"content": f"Passage {number}", "document": f"Document {number}", "page": number}]
+    return {"type": "tool_result", "call_id": f"c{number}", "name": "find", "result": rows, "image_attachment": None}
+
+
+def stop(**changes: Any) -> dict[str, Any]:
+    usage = {"total_input_tokens": 10, "total_output_tokens": 5, "turns": 2, "duration_ms": 123.5}
+    return {"type": "stop", "is_error": False, "error": None, "usage": usage, "skipped_index_ids": [], **changes}
+
+
+def stream_path(session: ChatSession) -> str:
+    return f"/api/v1/chat/{session.session_id}/messages/stream"
+
+
+def script(faulty: FaultyServer, session: ChatSession, *answers: Answer | bytes, repeat: bool = False) -> None:
+    """What LlamaCloud answers to the next questions of this session."""
+    made = [event_stream(one) if isinstance(one, bytes) else one for one in answers]
+    faulty.script("POST", stream_path(session), made, repeat=repeat)
+
+
+def put(session: ChatSession, person: User, prompt: str = "Why?", nonce: str = "", **options: Any) -> Turn:
+    """Ask as the page does."""
+    return ask(
+        running.RUNNERS,
+        ChatSession.objects.get(pk=session.pk),
+        actor=person,
+        prompt=prompt,
+        nonce=nonce or f"nonce-{time.monotonic_ns()}",
+        origin=ORIGIN,
+        **options,
+    )
+
+
+def until(condition: Callable[[], Any], patience: float = SOON) -> Any:
+    """Wait until something is so; answer it."""
+    ends = time.monotonic() + patience
+    while not (found := condition()):
+        assert time.monotonic() < ends, "it never came to that"
+        time.sleep(0.02)
+    return found
+
+
+def ended(turn: Turn, patience: float = SOON) -> Turn:
+    """The turn when nothing more is to come of it, and its thread has gone."""
+
+    def is_over() -> Turn | None:
+        now = Turn.objects.select_related("session").get(pk=turn.pk)
+        busy = turn.pk in running.RUNNERS._runs or turn.pk in running.RUNNERS._reaping
+        return None if now.is_live or busy else now
+
+    found = until(is_over, patience)
+    assert isinstance(found, Turn)
+    return found
+
+
+def answer_of(turn: Turn) -> str:
+    """The stored HTML."""
+    return "".join(turn.pieces.order_by("position").values_list("html", flat=True))
+
+
+def logged(turn: Turn) -> list[str]:
+    """The types of the stored entries, checked to be numbered from 1 without a hole."""
+    entries = read_entries(turn.pk)
+    assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
+    return [entry.type for entry in entries]

@@ -1,0 +1,509 @@
+"""What becomes of a question, for everything LlamaCloud may answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from dashboard.audit.models import AuditEntry
+from dashboard.chats.models import ChatSession, LockState
+from dashboard.turns import run
+from dashboard.turns.ask import stop as stop_turn
+from dashboard.turns.eventlog import read_entries
+from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.reading import Citation
+from dashboard.web import running
+from tests.faulty import FaultyServer, event_stream, failing, held, page, rate_limited, reset
+from tests.turns.conftest import (
+    ORIGIN,
+    answer_of,
+    call,
+    delta,
+    ended,
+    logged,
+    put,
+    question,
+    result,
+    script,
+    sse,
+    stop,
+    stream_path,
+    text,
+    until,
+)
+from tests.web.conftest import make_session
+
+pytestmark = pytest.mark.postgres
+
+WHOLE = [question(), call(), result(), delta("Because "), delta("**so**."), text("Because **so**."), stop()]
+
+
+def test_an_answer_is_kept_with_its_steps_places_and_figures(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(*WHOLE))
+
+    turn = ended(put(session, ada))
+
+    assert turn.state == TurnState.ANSWERED
+    assert answer_of(turn) == "<p>Because <strong>so</strong>.</p>\n"
+    assert logged(turn) == ["user_input", "tool_call", "tool_result", "text_delta", "text_delta", "text", "stop"] or (
+        logged(turn) == ["user_input", "tool_call", "tool_result", "text_delta", "text", "stop"]
+    )
+    assert (turn.duration_ms, turn.input_tokens, turn.output_tokens, turn.upstream_turns) == (123.5, 10, 5, 2)
+    assert (turn.tool_calls, turn.passages) == (1, 1)
+    assert turn.citations == [Citation("Document 1", "page 1").as_json()]
+    assert turn.started_at
+    assert turn.first_token_at
+    assert turn.finished_at
+    assert turn.asked_at <= turn.started_at <= turn.first_token_at <= turn.finished_at
+    assert (turn.lease_until, turn.lease_holder) == (None, "")
+
+
+def test_the_sessions_last_run_is_this_turn(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, sse(*WHOLE))
+
+    ended(put(session, ada))
+
+    session.refresh_from_db()
+    assert (session.job_turns, session.job_duration_ms, session.job_is_error) == (2, 123.5, False)
+    assert (session.job_input_tokens, session.job_output_tokens) == (10, 5)
+    assert (session.is_running, session.questions) == (False, 1)
+    assert session.lock_state == LockState.LOCKED
+
+
+def test_the_bound_set_is_sent_exactly_in_its_order(catalog: FaultyServer, ada: User) -> None:
+    session = make_session(catalog, index_ids=["idx-policies", "idx-reports"])
+    script(catalog, session, sse(*WHOLE))
+
+    ended(put(session, ada, index_ids=("idx-other",), require_all_indexes=True))
+
+    (sent,) = catalog.received("POST", stream_path(session))
+    assert json.loads(sent.body) == {
+        "index_ids": ["idx-policies", "idx-reports"],
+        "prompt": "Why?",
+        "require_all_indexes": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "html"),
+    [
+        ([delta("a"), delta("b"), stop()], "<p>ab</p>\n"),
+        ([text("whole"), stop()], "<p>whole</p>\n"),
+        ([delta("drafted"), text("# Said"), stop()], "<h3>Said</h3>\n"),
+        ([delta("one"), text("one"), call(), delta("two"), text("two"), stop()], "<p>one</p>\n<p>two</p>\n"),
+        ([delta("one"), text("one"), delta("two"), text("2"), stop()], "<p>one</p>\n<p>2</p>\n"),
+        ([{"type": "thinking_delta", "content": "hm"}, {"type": "thinking", "content": "hm"}, text("x"), stop()],
+         "<p>x</p>\n"),
+        ([text("x"), stop(), text("after the end")], "<p>x</p>\n"),
+        ([{"type": "surprise", "n": 1}, text("x"), stop()], "<p>x</p>\n"),
+        ([text("x"), stop(error="a warning only")], "<p>x</p>\n"),
+        ([delta("x"), stop(error="a warning only")], "<p>x</p>\n"),
+    ],
+)  # fmt: skip
+def test_every_order_of_blocks_makes_one_answer(
+    faulty: FaultyServer, session: ChatSession, ada: User, events: list[dict[str, Any]], html: str
+) -> None:
+    script(faulty, session, sse(question(), *events))
+
+    turn = ended(put(session, ada))
+
+    assert (turn.state, answer_of(turn)) == (TurnState.ANSWERED, html)
+
+
+def test_an_unknown_event_is_kept_as_it_came(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    surprise = {"type": "surprise", "inner": {"deep": ["<b>", None]}}
+    script(faulty, session, sse(question(), surprise, text("x"), stop()))
+
+    turn = ended(put(session, ada))
+
+    (kept,) = [entry for entry in read_entries(turn.pk) if entry.type == "surprise"]
+    assert json.loads(kept.data) == surprise
+
+
+def test_sources_that_could_not_be_read_are_named(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, sse(question(), text("x"), stop(skipped_index_ids=["idx-policies"])))
+
+    assert ended(put(session, ada)).skipped_index_ids == ["idx-policies"]
+
+
+def test_a_stop_with_an_error_fails_the_turn_and_says_why(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(question(), delta("half"), stop(is_error=True, error="The model gave up.")))
+
+    turn = ended(put(session, ada))
+
+    assert (turn.state, turn.error, turn.error_code) == (TurnState.FAILED, "The model gave up.", "")
+    assert answer_of(turn) == "<p>half</p>\n"
+    session.refresh_from_db()
+    assert (session.job_is_error, session.job_error) == (True, "The model gave up.")
+
+
+def test_the_first_token_is_forwarded_at_once_even_right_after_a_step(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    parts = [(0.3, sse(question(), call(), result(), delta("First"))), (1.5, sse(delta(" second"), stop()))]
+    script(faulty, session, event_stream(*parts))
+
+    turn = put(session, ada)
+    steps = until(lambda: turn.log.filter(type="tool_result").exists())
+    assert steps
+    until(lambda: turn.log.filter(type="text_delta").exists(), 1.0)
+    ended(turn)
+
+
+def test_later_deltas_are_joined_to_frames(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    parts = [(0.01, sse(delta(f"w{number} "))) for number in range(100)]
+    script(faulty, session, event_stream(*parts, sse(stop())))
+
+    turn = ended(put(session, ada))
+
+    frames = logged(turn).count("text_delta")
+    assert 2 <= frames <= 40
+    assert answer_of(turn).count("w") == 100
+
+
+# --- refused --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer", [failing(401), failing(403), failing(404), failing(422), rate_limited(), failing(400)]
+)
+def test_refused_before_the_answer_began_nothing_is_locked(
+    faulty: FaultyServer, session: ChatSession, ada: User, answer: Any
+) -> None:
+    script(faulty, session, answer)
+
+    turn = ended(put(session, ada))
+
+    assert turn.state == TurnState.FAILED
+    assert turn.error
+    assert turn.error_code
+    session.refresh_from_db()
+    assert (session.lock_state, session.questions, session.is_running) == (LockState.OPEN, 0, False)
+    assert len(faulty.received("POST", stream_path(session))) == 1
+
+
+def test_refused_twice_still_locks_nothing(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, rate_limited(), rate_limited())
+
+    ended(put(session, ada))
+    ended(put(session, ada))
+
+    session.refresh_from_db()
+    assert session.lock_state == LockState.OPEN
+
+
+def test_refused_after_an_answer_the_lock_stays(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, sse(*WHOLE), rate_limited())
+
+    ended(put(session, ada))
+    ended(put(session, ada))
+
+    session.refresh_from_db()
+    assert (session.lock_state, session.questions) == (LockState.LOCKED, 1)
+    assert session.first_asked_at
+
+
+def conflict_over(faulty: FaultyServer, session: ChatSession, *history: dict[str, Any], **changes: Any) -> None:
+    faulty.events[session.session_id] = list(history)
+    faulty.chats[session.session_id].update(changes)
+    script(faulty, session, failing(409, "Conflict"))
+
+
+def test_a_conflict_over_a_question_asked_elsewhere_says_so(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    conflict_over(faulty, session, question("Asked elsewhere"))
+
+    assert ended(put(session, ada)).error == run.RUNNING_ELSEWHERE
+
+
+def test_a_conflict_over_the_sources_says_so(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    conflict_over(faulty, session, question("Before"), text("x"), stop(), index_ids=["idx-policies"])
+
+    assert ended(put(session, ada)).error == run.SOURCES_FIXED
+
+
+def test_a_conflict_that_the_history_does_not_show_is_not_blamed_on_the_sources(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    conflict_over(faulty, session)
+
+    assert ended(put(session, ada)).error == run.RUNNING_ELSEWHERE
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_conflict_with_our_own_stopped_answer_says_so(
+    faulty: FaultyServer, session: ChatSession, ada: User, shown: bool
+) -> None:
+    script(faulty, session, event_stream(sse(question("First"), delta("begun")), (30.0, b"")))
+    first = put(session, ada, "First")
+    until(lambda: first.log.filter(type="text_delta").exists())
+    stop_turn(running.RUNNERS, first, actor=ada, origin=ORIGIN)
+    ended(first)
+    conflict_over(faulty, session, *([question("First")] if shown else []))
+
+    assert ended(put(session, ada)).error == run.BUSY_WITH_STOPPED
+
+
+def test_a_conflict_with_our_own_cut_answer_says_so(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, sse(question("First"), delta("begun")))
+    faulty.events[session.session_id] = [question("First")]
+    assert ended(put(session, ada, "First")).state == TurnState.INTERRUPTED
+    conflict_over(faulty, session, question("First"))
+
+    assert ended(put(session, ada)).error == run.BUSY_WITH_CUT
+
+
+def test_a_conflict_nothing_more_can_be_learned_of_is_told_as_it_is(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    conflict_over(faulty, session)
+    faulty.script("GET", f"/api/v1/chat/{session.session_id}", [failing(500)], repeat=True)
+
+    assert "409" not in ended(put(session, ada)).error
+
+
+# --- cut ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3, 4, 5])
+def test_a_cut_answer_that_llamacloud_stored_is_read_back_whole(
+    faulty: FaultyServer, session: ChatSession, ada: User, kept: int
+) -> None:
+    stored = [question(), call(), result(), text("Because **so**."), stop()]
+    faulty.events[session.session_id] = stored
+    script(faulty, session, sse(*WHOLE[:kept]))
+
+    turn = ended(put(session, ada))
+
+    assert (turn.state, turn.position, turn.error) == (TurnState.RECOVERED, 0, "")
+    assert answer_of(turn) == "<p>Because <strong>so</strong>.</p>\n"
+    kinds = [kind for kind in logged(turn) if kind in ("tool_call", "tool_result")]
+    assert kinds == ["tool_call", "tool_result"]
+    assert (turn.input_tokens, turn.tool_calls, turn.passages) == (10, 1, 1)
+
+
+@pytest.mark.parametrize("answer", [reset(), page(200), held(0.1, page(200))])
+def test_an_answer_that_is_no_stream_is_read_back(
+    faulty: FaultyServer, session: ChatSession, ada: User, answer: Any
+) -> None:
+    faulty.events[session.session_id] = [question(), text("x"), stop()]
+    script(faulty, session, answer)
+
+    assert ended(put(session, ada)).state == TurnState.RECOVERED
+
+
+def test_a_cut_answer_is_asked_for_several_times(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    where = f"/api/v1/chat/{session.session_id}"
+    faulty.script("GET", where, [failing(404), failing(404)])
+    faulty.events[session.session_id] = [question(), text("x"), stop()]
+    script(faulty, session, sse(question()))
+
+    assert ended(put(session, ada)).state == TurnState.RECOVERED
+    assert len(faulty.received("GET", where)) == 3
+
+
+def test_production_reads_back_two_to_five_times_within_half_a_minute() -> None:
+    import importlib.util
+
+    spec = importlib.util.find_spec("dashboard.turns.run")
+    assert spec is not None
+    assert spec.loader is not None
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+
+    assert 2 <= len(fresh.READ_BACK_AFTER) <= 5
+    assert sum(fresh.READ_BACK_AFTER) <= 30
+
+
+def test_a_cut_answer_that_nobody_has_is_plainly_interrupted(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(question(), delta("Because")))
+
+    turn = ended(put(session, ada))
+
+    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, run.CUT)
+    assert answer_of(turn) == "<p>Because</p>\n"
+    assert len(faulty.received("GET", f"/api/v1/chat/{session.session_id}")) == 5
+
+
+def test_a_question_that_got_lost_says_so(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, reset())
+
+    turn = ended(put(session, ada))
+
+    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, run.NOT_ASKED)
+
+
+def test_an_answer_that_is_still_being_written_may_come_later(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    faulty.events[session.session_id] = [question()]
+    script(faulty, session, sse(question()))
+
+    assert ended(put(session, ada)).error == run.STILL_OPEN
+
+
+def test_nothing_is_claimed_of_a_llamacloud_that_cannot_be_asked(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    faulty.script("GET", f"/api/v1/chat/{session.session_id}", [failing(401)], repeat=True)
+    script(faulty, session, sse(question()))
+
+    assert ended(put(session, ada)).error == run.UNREACHABLE
+
+
+def test_an_answer_read_back_that_failed_is_a_failure(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    faulty.events[session.session_id] = [question(), stop(is_error=True, error="Too long.")]
+    script(faulty, session, sse(question(), delta("x")))
+
+    turn = ended(put(session, ada))
+
+    assert (turn.state, turn.error) == (TurnState.FAILED, "Too long.")
+
+
+def test_a_retry_in_the_same_words_is_not_given_the_first_ones_answer(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(question(), text("first"), stop()), reset())
+    ended(put(session, ada))
+    faulty.events[session.session_id] = [question(), text("first"), stop()]
+
+    turn = ended(put(session, ada))
+
+    assert (turn.state, answer_of(turn)) == (TurnState.INTERRUPTED, "")
+
+
+def test_after_a_refusal_a_cut_answer_is_still_found(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, rate_limited(), sse(question()))
+    ended(put(session, ada))
+    faulty.events[session.session_id] = [question(), text("x"), stop()]
+
+    assert ended(put(session, ada)).state == TurnState.RECOVERED
+
+
+# --- stopping -------------------------------------------------------------------------------------------------------
+
+
+def begun(faulty: FaultyServer, session: ChatSession, ada: User) -> Turn:
+    script(faulty, session, event_stream(sse(question(), delta("Half an ")), (60.0, sse(stop()))))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+    return turn
+
+
+def test_stopped_at_once_with_what_there_is(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    turn = begun(faulty, session, ada)
+
+    began = time.monotonic()
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+    turn = ended(turn)
+
+    assert time.monotonic() - began < 2
+    assert (turn.state, answer_of(turn)) == (TurnState.STOPPED, "<p>Half an </p>\n".replace(" </p>", "</p>"))
+    assert AuditEntry.objects.filter(action="turn.stopped").count() == 1
+
+
+def test_a_request_to_stop_made_in_another_process_is_heeded(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    from dashboard.turns.eventlog import EventLog
+    from dashboard.turns.runners import Runners
+
+    turn = begun(faulty, session, ada)
+    elsewhere = Runners(lambda: pytest.fail("asks nothing"), EventLog())
+
+    stop_turn(elsewhere, turn, actor=ada, origin=ORIGIN)
+
+    assert ended(turn, 3).state == TurnState.STOPPED
+
+
+def test_stopping_what_has_ended_changes_nothing(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, sse(*WHOLE))
+    turn = ended(put(session, ada))
+
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+
+    assert ended(turn).state == TurnState.ANSWERED
+    assert not AuditEntry.objects.filter(action="turn.stopped").exists()
+
+
+def test_stopping_twice_is_recorded_once(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    turn = begun(faulty, session, ada)
+
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+    ended(turn)
+
+    assert AuditEntry.objects.filter(action="turn.stopped").count() == 1
+
+
+def test_stopped_before_the_question_left_it_is_not_sent(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, sse(*WHOLE))
+    turn = put_without_running(session, ada)
+    one = run.Run(turn, running.RUNNERS._client(), running.EVENT_LOG, running.RUNNERS.holder, lambda _: False)
+    one.stop()
+
+    one()
+
+    turn.refresh_from_db()
+    session.refresh_from_db()
+    assert (turn.state, session.lock_state) == (TurnState.STOPPED, LockState.OPEN)
+    assert not faulty.received("POST", stream_path(session))
+
+
+def put_without_running(session: ChatSession, person: User) -> Turn:
+    """A turn this process has the lease of, but no thread yet."""
+    from dashboard.turns.runners import claim
+
+    running.RUNNERS.closing = True
+    turn = put(session, person)
+    assert claim(turn, running.RUNNERS.holder)
+    running.RUNNERS.closing = False
+    return Turn.objects.select_related("session").get(pk=turn.pk)
+
+
+def test_stopped_while_it_is_being_read_back(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "READ_BACK_AFTER", (0.2,) * 50)
+    script(faulty, session, sse(question(), delta("x")))
+    turn = put(session, ada)
+    until(lambda: faulty.received("GET", f"/api/v1/chat/{session.session_id}"))
+
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+
+    assert ended(turn, 5).state == TurnState.STOPPED
+
+
+def test_a_turn_whose_session_is_deleted_meanwhile_ends_quietly(
+    faulty: FaultyServer, session: ChatSession, ada: User, catalog: FaultyServer
+) -> None:
+    turn = begun(faulty, session, ada)
+    other = make_session(catalog)
+    script(catalog, other, sse(*WHOLE))
+
+    ChatSession.objects.filter(pk=session.pk).delete()
+    running.RUNNERS.stop(turn.pk)
+
+    assert ended(put(other, ada)).state == TurnState.ANSWERED
+    until(lambda: turn.pk not in running.RUNNERS._runs)
+
+
+def test_a_turn_outlives_the_person_who_asked(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    turn = begun(faulty, session, ada)
+
+    User.objects.filter(pk=ada.pk).delete()
+    running.RUNNERS.stop(turn.pk)
+
+    turn = ended(turn)
+    assert (turn.state, turn.asked_by) == (TurnState.STOPPED, None)
