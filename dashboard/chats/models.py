@@ -133,7 +133,7 @@ class SessionSource(models.Model):
 
     class Meta:
         app_label = "dashboard"
-        ordering = ["session", "position"]
+        ordering = ["session_id", "position"]
         constraints = [models.UniqueConstraint(fields=["session", "index_id"], name="source_once_per_session")]
         indexes = [models.Index(fields=["index_id", "session"], name="source_index")]
 

@@ -136,7 +136,7 @@ class Migration(migrations.Migration):
                 ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sources', to='dashboard.chatsession')),
             ],
             options={
-                'ordering': ['session', 'position'],
+                'ordering': ['session_id', 'position'],
             },
         ),
         migrations.CreateModel(

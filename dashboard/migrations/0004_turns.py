@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
                 ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='turns', to='dashboard.chatsession')),
             ],
             options={
-                'ordering': ['session', 'number'],
+                'ordering': ['session_id', 'number'],
             },
         ),
         migrations.CreateModel(
@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                 ('turn', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='log', to='dashboard.turn')),
             ],
             options={
-                'ordering': ['turn', 'number'],
+                'ordering': ['turn_id', 'number'],
             },
         ),
         migrations.CreateModel(
@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                 ('turn', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pieces', to='dashboard.turn')),
             ],
             options={
-                'ordering': ['turn', 'position'],
+                'ordering': ['turn_id', 'position'],
             },
         ),
         migrations.CreateModel(
