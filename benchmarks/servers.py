@@ -32,15 +32,16 @@ class Servers:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="corral-bench-")
         self.folder = Path(self._folder.name)
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._environments: dict[str, dict[str, str]] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        for child in self._children:
+        for child in self._children.values():
             child.terminate()
-        for child in self._children:
+        for child in self._children.values():
             try:
                 child.wait(10)
             except subprocess.TimeoutExpired:
@@ -48,7 +49,16 @@ class Servers:
                 child.wait()
         self._folder.cleanup()
 
-    def corral(self, name: str, *, sessions: int, indexes: int = 50, upstream: int | None = None) -> Corral:
+    def corral(
+        self,
+        name: str,
+        *,
+        sessions: int,
+        indexes: int = 50,
+        upstream: int | None = None,
+        processes: int = PROCESSES,
+        askers: int = 0,
+    ) -> Corral:
         """Start a dashboard over a database of its own.
 
         Args:
@@ -56,6 +66,8 @@ class Servers:
             sessions: how many are cached in it.
             indexes: how many the catalog holds.
             upstream: port of the server that stands for LlamaCloud; without one nobody answers.
+            processes: worker processes.
+            askers: people who are signed in, each with a session of its own (``askers.py``).
         """
         environment = _environment() | {
             "DATABASE_URL": f"sqlite:///{self.folder / name}.sqlite3",
@@ -71,21 +83,34 @@ class Servers:
             environment=environment,
         )  # fmt: skip
         filled = json.loads(_run("benchmarks/fill.py", str(sessions), str(indexes), environment=environment))
-        port = free_port()
-        self._start(name, port, environment, "manage.py", "serve", "--port", str(port), "--processes", str(PROCESSES))
-        return Corral(port, filled)
+        if askers:
+            filled["askers"] = json.loads(_run("benchmarks/askers.py", str(askers), environment=environment))
+        self._environments[name] = environment
+        return Corral(self.another(name, processes), filled)
 
-    def bare(self, *, upstream: int = 9) -> int:
+    def another(self, name: str, processes: int = 1) -> int:
+        """Serve the database of this name on a port of its own, once more if it is served already; answer the port."""
+        port = free_port()
+        command = ("manage.py", "serve", "--port", str(port), "--processes", str(processes))
+        self._start(f"{name}-{port}", port, self._environments[name], *command)
+        return port
+
+    def bare(self, *, upstream: int = 9, processes: int = PROCESSES) -> int:
         """Start the bare limit; answer its port."""
         port = free_port()
         environment = _environment() | {"UPSTREAM": f"http://127.0.0.1:{upstream}"}
-        self._start("bare", port, environment, "-m", "benchmarks.bare.serve", str(port), str(PROCESSES))
+        self._start(f"bare-{port}", port, environment, "-m", "benchmarks.bare.serve", str(port), str(processes))
         return port
+
+    def pids(self, port: int) -> list[int]:
+        """The processes behind a port: the one started, then its workers."""
+        master = next(child.pid for name, child in self._children.items() if name.endswith(f"-{port}"))
+        return [master, *map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split())]
 
     def stub(self) -> int:
         """Start the server that stands for LlamaCloud and answers at once; answer its port."""
         port = free_port()
-        self._start("stub", port, _environment(), "benchmarks/stub.py", str(port))
+        self._start(f"stub-{port}", port, _environment(), "benchmarks/stub.py", str(port))
         return port
 
     def _start(self, name: str, port: int, environment: dict[str, str], *command: str) -> None:
@@ -94,7 +119,7 @@ class Servers:
             child = subprocess.Popen(
                 [sys.executable, *command], cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
-        self._children.append(child)
+        self._children[name] = child
         ends = time.monotonic() + START_SECONDS
         while child.poll() is None and time.monotonic() < ends:
             with socket.socket() as probe:

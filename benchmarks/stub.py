@@ -1,4 +1,7 @@
-"""Stands for LlamaCloud and answers at once, so that what is measured is the server in front of it.
+"""Stands for LlamaCloud: answers at once, and questions at the pace of a model, a token every 20 ms.
+
+What is measured is the server in front of it. Every token is the time it was sent, so that whoever sees it knows how
+long it was under way (see ``token``).
 
 ``python benchmarks/stub.py PORT``. One thread, one event loop, no framework: it must never be the slowest part.
 """
@@ -9,7 +12,12 @@ import asyncio
 import itertools
 import json
 import sys
+import time
 from datetime import UTC, datetime
+
+TOKENS = 100
+TOKEN_SECONDS = 0.02
+TOKENS_A_PARAGRAPH = 25
 
 _numbers = itertools.count(1)
 
@@ -27,7 +35,10 @@ class Answers(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         while request := self._next():
-            self._transport.write(_answer(*request))
+            if b"/messages/stream" in request[0].partition(b"\r\n")[0]:
+                Stream(self._transport, json.loads(request[1])["prompt"])
+            else:
+                self._transport.write(_answer(*request))
 
     def _next(self) -> tuple[bytes, bytes] | None:
         head, found, rest = self._received.partition(b"\r\n\r\n")
@@ -42,6 +53,52 @@ class Answers(asyncio.Protocol):
             return None
         self._received = rest[length:]
         return head, rest[:length]
+
+
+def token() -> str:
+    """The time in tenths of a millisecond by the machine's one clock, as a word that is its own Markdown."""
+    return f"@{int(time.monotonic() * 10_000)} "
+
+
+class Stream:
+    """One answer in the contract's order: the question, the tokens, all of it again as one block, the end."""
+
+    def __init__(self, transport: asyncio.Transport, prompt: str) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._next_at = self._loop.time()
+        self._sent: list[str] = []
+        transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + _event("message", {"type": "user_input", "content": prompt})
+        )
+        self._step()
+
+    def _step(self) -> None:
+        if self._transport.is_closing():
+            return
+        word = token()
+        if len(self._sent) % TOKENS_A_PARAGRAPH == TOKENS_A_PARAGRAPH - 1:
+            word += "\n\n"
+        self._sent.append(word)
+        self._transport.write(_event("delta", {"type": "text_delta", "content": word}))
+        if len(self._sent) < TOKENS:
+            # By the clock, not by the last step: a busy machine must not stretch the answer.
+            self._next_at += TOKEN_SECONDS
+            self._loop.call_at(self._next_at, self._step)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        usage = {"total_input_tokens": 1843, "total_output_tokens": TOKENS, "turns": 1, "duration_ms": 2000.0}
+        stop = {"type": "stop", "usage": usage, "is_error": False, "error": None, "skipped_index_ids": []}
+        text = _event("message", {"type": "text", "content": "".join(self._sent)})
+        self._transport.write(text + _event("message", stop) + b"0\r\n\r\n")
+
+
+def _event(name: str, value: dict[str, object]) -> bytes:
+    data = f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def _answer(head: bytes, body: bytes) -> bytes:

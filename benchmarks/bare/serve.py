@@ -10,7 +10,12 @@ from dashboard.management.commands.serve import WebServer
 
 
 class BareServer(WebServer):
-    """The same gunicorn with the same options; only the application differs."""
+    """The same gunicorn with the same options; only the application differs, and nothing runs beside requests."""
+
+    def __init__(self, host: str, port: int, processes: int) -> None:
+        super().__init__(host, port, processes)
+        for hook in ("post_worker_init", "worker_exit"):
+            self.cfg.set(hook, self.cfg.settings[hook].default)
 
     def load(self) -> Any:
         from django.core.wsgi import get_wsgi_application

@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
                 ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='turns', to='dashboard.chatsession')),
             ],
             options={
-                'ordering': ['session', 'number'],
+                'ordering': ['session_id', 'number'],
             },
         ),
         migrations.CreateModel(
@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                 ('turn', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='log', to='dashboard.turn')),
             ],
             options={
-                'ordering': ['turn', 'number'],
+                'ordering': ['turn_id', 'number'],
             },
         ),
         migrations.CreateModel(
@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
                 ('turn', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pieces', to='dashboard.turn')),
             ],
             options={
-                'ordering': ['turn', 'position'],
+                'ordering': ['turn_id', 'position'],
             },
         ),
         migrations.CreateModel(

@@ -177,7 +177,7 @@ def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
     session = turn.session
     lock_person(actor.pk)
     # The session's own row is the queue for numbers: who imports its history waits here too.
-    ChatSession.objects.select_for_update(no_key=True).get(pk=session.pk)
+    ChatSession.objects.select_for_update(no_key=True).values_list("pk").get(pk=session.pk)
     if Turn.objects.live().filter(asked_by=actor).count() >= QUEUE_LIMIT:
         raise TooManyWaiting
     turns = Turn.objects.filter(session=session).aggregate(number=Max("number"), position=Max("position"))

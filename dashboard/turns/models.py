@@ -91,7 +91,8 @@ class Turn(models.Model):
 
     class Meta:
         app_label = "dashboard"
-        ordering = ["session", "number"]
+        # By the column: ordering by the relation would join its table, and its own ordering's, to every query.
+        ordering = ["session_id", "number"]
         constraints = [
             models.UniqueConstraint(fields=["session", "number"], name="turn_number_once"),
             # However many processes read a history at once, each of its questions is imported by one of them.
@@ -145,7 +146,7 @@ class LogEntry(models.Model):
 
     class Meta:
         app_label = "dashboard"
-        ordering = ["turn", "number"]
+        ordering = ["turn_id", "number"]
         constraints = [models.UniqueConstraint(fields=["turn", "number"], name="entry_once")]
 
     def __str__(self) -> str:
@@ -161,7 +162,7 @@ class AnswerPiece(models.Model):
 
     class Meta:
         app_label = "dashboard"
-        ordering = ["turn", "position"]
+        ordering = ["turn_id", "position"]
         constraints = [models.UniqueConstraint(fields=["turn", "position"], name="piece_once")]
 
     def __str__(self) -> str:

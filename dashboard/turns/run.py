@@ -22,6 +22,10 @@ from dashboard.turns.states import TurnState
 
 FRAME = 0.1
 """Seconds of deltas joined to one log entry after the first."""
+REST_UNTIL = 0.08
+"""Seconds after a frame until which deltas gather unread: waking up for each of them costs more than reading it."""
+CAUGHT_UP = 0.001
+"""Seconds a read has waited when nothing else was there to read."""
 SETTLED_WITHIN = 60.0
 """Seconds within which the end must be durable; after that the lease runs out and a reaper ends the turn."""
 READ_BACK_AFTER = (0.5, 2.0, 4.0, 8.0, 12.0)
@@ -62,6 +66,7 @@ class Run:
         self._answer = Answer()
         self._lock = threading.Lock()
         self._framed_at = 0.0
+        self._leaving = threading.Event()
         self._stream: upstream.TurnStream | None = None
         self._written: Future[Any] | None = None
         self._ended: Future[bool] | None = None
@@ -99,6 +104,7 @@ class Run:
                 self._write(self._answer.frame())
 
     def _leave(self) -> None:
+        self._leaving.set()
         stream = self._stream
         if stream is not None:
             stream.close()
@@ -114,8 +120,13 @@ class Run:
             self._leave()
         try:
             with self._stream as events:
+                asked = time.monotonic()
                 for event in events:
+                    waited = time.monotonic() - asked
                     self._take(event)
+                    if waited > CAUGHT_UP and isinstance(event, upstream.TextDelta):
+                        self._leaving.wait(self._framed_at + REST_UNTIL - time.monotonic())
+                    asked = time.monotonic()
         except upstream.UpstreamError as error:
             self._broken(error)
         else:

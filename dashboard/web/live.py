@@ -139,10 +139,10 @@ def doing(entries: list[Entry]) -> str:
 def _end(turn: Turn, *, has_all: bool, seen: int) -> bytes:
     """The last word: how it ended, with the whole answer when it was read back; then the closing event."""
     turn = Turn.objects.select_related("session", "asked_by").get(pk=turn.pk)
-    view: TurnView = turn_view(turn)
     # What a reader saw growing is the answer already, unless it was read back, ended by another process, which leaves
     # its last words unsettled in the log, or the log has a hole.
     whole = turn.state != TurnState.ANSWERED or not has_all
+    view: TurnView = turn_view(turn, with_pieces=whole)
     html = render_to_string(
         "turns/events/_ended.html", {"turn": turn, "view": view, "session": turn.session, "whole": whole}
     )

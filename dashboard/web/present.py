@@ -126,9 +126,15 @@ class TurnView:
     skipped: list[str]
 
 
-def turn_view(turn: Turn, names: Mapping[str, Index] | None = None) -> TurnView:
-    """Make a turn's view; ``turn.pieces`` should be prefetched, and ``names`` hold the sources it may have skipped."""
-    pieces, more_from = first_pieces(turn)
+def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_pieces: bool = True) -> TurnView:
+    """Make a turn's view.
+
+    Args:
+        turn: the turn; with others of a list, its ``pieces`` should be prefetched.
+        names: the sources it may have skipped.
+        with_pieces: whether the answer itself is shown; a live one has no pieces yet.
+    """
+    pieces, more_from = first_pieces(turn) if with_pieces and not turn.is_live else ([], None)
     return TurnView(
         turn=turn,
         state=TurnState(turn.state),

@@ -57,7 +57,7 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
         return _not_asked(request, session, prompt, chosen, error)
     if not request.htmx:
         return HttpResponseRedirect(f"{reverse('session-detail', args=[session_id])}#turn-{turn.number}")
-    session.refresh_from_db()
+    session.refresh_from_db(fields=["first_asked_at", "is_running", "questions"])
     place = place_in_queue(turn) if turn.state == TurnState.QUEUED else None
     context = region_context(session) | {"view": turn_view(turn), "queue_place": place, "composer": composer(session)}
     return page_or_fragment(request, "turns/_asked.html", "turns/_asked.html", context)
@@ -190,5 +190,6 @@ def image(request: Request, session_id: str, number: int, place: int) -> HttpRes
 
 def _turn(request: Request, session_id: str, number: int) -> Turn:
     session = visible_or_404(request, session_id)
-    turns = Turn.objects.select_related("session", "asked_by").prefetch_related("pieces")
-    return get_object_or_404(turns, session=session, number=number)
+    turn = get_object_or_404(Turn.objects.select_related("asked_by"), session=session, number=number)
+    turn.session = session
+    return turn

@@ -1,0 +1,242 @@
+"""Questions asked and answers watched live, against a bare view that only passes the stream through.
+
+``python benchmarks/live_turns.py [--rounds N] [--turns 1 50 200]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from measure import interleaved, percentile
+from servers import HERE, PROJECT, Corral, Servers
+from stub import TOKEN_SECONDS, TOKENS
+
+ANSWER_SECONDS = TOKENS * TOKEN_SECONDS
+SETTLED_SECONDS = 1.0
+"""Pause after a round, so that what it left to do is not counted against the next."""
+FIRST_TOKEN = {1: 10, 50: 20, 200: 60}
+"""Targets: milliseconds added to the first token, by turns at once."""
+END, CPU_RATIO, MEGABYTES, ELSEWHERE, PAGES = 150, 2.0, 0.5, 250, 2.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Round:
+    """What one round of turns showed; times in milliseconds."""
+
+    first: list[float]
+    first_under_way: list[float]
+    end: list[float]
+    frames: list[float]
+    cpu: float
+    megabytes: float
+    client_cpu: float
+    problems: list[str]
+
+
+class Machine:
+    """Processor time and memory of some processes."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+        self._peak = 0.0
+        self._over = threading.Event()
+
+    def cpu(self) -> float:
+        """Seconds used so far."""
+        return sum(sum(map(int, _stat(pid)[11:13])) for pid in self._pids) / TICKS
+
+    def megabytes(self) -> float:
+        """Memory in use now that is not shared with others."""
+        return sum(_private(pid) for pid in self._pids) / 1024
+
+    def __enter__(self) -> Machine:
+        self._began_cpu, self._began_memory = self.cpu(), self.megabytes()
+        self._peak = self._began_memory
+        self._over.clear()
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self._watcher.join()
+        self.cpu_used = self.cpu() - self._began_cpu
+        self.memory_grown = self._peak - self._began_memory
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.5):
+            self._peak = max(self._peak, self.megabytes())
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+
+
+def _private(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+class Bare:
+    """The limit."""
+
+    def __init__(self, port: int, index_ids: list[str]) -> None:
+        self.port = port
+        self._index_ids = index_ids
+
+    def plan(self, turns: int) -> list[dict[str, Any]]:
+        """Everybody asks, and reads the answer to it."""
+        fields = [("session_id", "ses-1"), ("project_id", "prj-main"), ("prompt", "What was decided?")]
+        body = urlencode([*fields, *(("index_ids", pk) for pk in self._index_ids)])
+        step = {"port": self.port, "request": request("POST", "/ask/", body=body)}
+        return [{"at": at, "steps": [step], "end": '"type":"stop"'} for at in spread(turns)]
+
+
+class Ours:
+    """The dashboard; everybody asks again and again in a session of their own."""
+
+    def __init__(self, corral: Corral, watched_at: int | None = None) -> None:
+        self.port = corral.port
+        self._askers = corral.filled["askers"]
+        self._asked = [0] * len(self._askers)
+        self._watched_at = watched_at or corral.port
+
+    def plan(self, turns: int) -> list[dict[str, Any]]:
+        """Everybody sends the composer as htmx does, and then watches the answer as htmx does."""
+        return [self._reader(number, at) for number, at in enumerate(spread(turns))]
+
+    def _reader(self, number: int, at: float) -> dict[str, Any]:
+        asker = self._askers[number]
+        self._asked[number] += 1
+        path = f"/sessions/{asker['session_id']}/turns/"
+        secret = "c" * 32
+        cookie = f"corral_session={asker['cookie']}; corral_csrf={secret}"
+        nonce = f"{number}-{self._asked[number]}-{time.monotonic_ns()}"
+        body = urlencode({"csrfmiddlewaretoken": secret, "nonce": nonce, "prompt": "What was decided?"})
+        ask = request("POST", path, {"Cookie": cookie, "HX-Request": "true"}, body)
+        headers = {"Cookie": cookie, "HX-Request": "true", "Accept": "text/event-stream"}
+        watch = request("GET", f"{path}{self._asked[number]}/events/", headers)
+        steps = [{"port": self.port, "request": ask}, {"port": self._watched_at, "request": watch}]
+        return {"at": at, "steps": steps, "end": "event: turn-ended"}
+
+
+def spread(turns: int) -> list[float]:
+    """When each begins: evenly over one answer, so that all of them run when the last one has begun."""
+    return [number * ANSWER_SECONDS / turns for number in range(turns)]
+
+
+def request(method: str, path: str, headers: dict[str, str] | None = None, body: str = "") -> str:
+    """The bytes a browser sends, as text."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
+    if body:
+        lines += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*lines, "", body])
+
+
+def play(plan: list[dict[str, Any]], machine: Machine) -> Round:
+    """Let the readers of a plan loose and collect what they saw."""
+    with machine:
+        done = subprocess.run(
+            [sys.executable, str(HERE / "load.py")], input=json.dumps(plan), capture_output=True, text=True, check=True
+        )
+    time.sleep(SETTLED_SECONDS)
+    told = json.loads(done.stdout)
+    problems = [reader["problem"] or "no token" for reader in told["readers"] if reader["problem"] or not reader["first"]]
+    readers = [reader for reader in told["readers"] if reader["first"] and reader["finished"]]
+    return Round(
+        first=[1000 * (reader["first"] - reader["began"]) for reader in readers],
+        first_under_way=[1000 * (reader["first"] - reader["first_sent"]) for reader in readers],
+        end=[1000 * (reader["finished"] - reader["last_sent"]) for reader in readers],
+        frames=[1000 * seconds for reader in readers for seconds in reader["under_way"]],
+        cpu=1000 * machine.cpu_used / len(plan),
+        megabytes=machine.memory_grown / len(plan),
+        client_cpu=1000 * told["cpu"] / len(plan),
+        problems=problems,
+    )
+
+
+def compare(ours: Ours, bare: Bare, servers: Servers, stub: int, turns: int, rounds: int) -> None:
+    """So many turns at once on both, in turns; print what was added."""
+    machines = {site: Machine(servers.pids(site.port)) for site in (ours, bare)}
+    upstream = Machine(servers.pids(stub))
+    played: dict[Any, list[Round]] = {ours: [], bare: []}
+
+    def play_on(site: Ours | Bare) -> float:
+        played[site].append(play(site.plan(turns), machines[site]))
+        return 0
+
+    with upstream:
+        interleaved(lambda: play_on(ours), lambda: play_on(bare), rounds=rounds, warm_up=1)
+    problems = [problem for one in (*played[ours], *played[bare]) for problem in one.problems]
+    if problems:
+        print(f"  {len(problems)} errors, the first: {problems[0]!r}", flush=True)
+    a, b = (played[site][1:] for site in (ours, bare))
+    print(f"\n{turns} turn{'s' if turns > 1 else ''} at once, {rounds} rounds")
+    added("first token", gather(a, "first"), gather(b, "first"), at_most=FIRST_TOKEN.get(turns))
+    added("  once LlamaCloud sent it", gather(a, "first_under_way"), gather(b, "first_under_way"))
+    added("end", gather(a, "end"), gather(b, "end"), at_most=END)
+    added("newest token of a frame", gather(a, "frames"), gather(b, "frames"))
+    cpu = [statistics.median(one.cpu for one in side) for side in (a, b)]
+    print(f"  {'CPU an answer':<26} {cpu[0] / cpu[1]:8.2f}x   {cpu[0]:.1f} : {cpu[1]:.1f} ms{verdict(cpu[0] / cpu[1], CPU_RATIO)}")
+    memory = [max(one.megabytes for one in side) for side in (played[ours], played[bare])]
+    print(f"  {'memory a live turn':<26} {memory[0]:8.2f} MB  (bare {memory[1]:.2f}){verdict(memory[0], MEGABYTES)}")
+    sides = " : ".join(f"{statistics.median(one.client_cpu for one in side):.1f}" for side in (a, b))
+    total = upstream.cpu_used * 1000 / (turns * 2 * (rounds + 1))
+    print(f"  not counted, ms of CPU an answer: the readers {sides}, what stands for LlamaCloud {total:.1f}")
+
+
+def gather(rounds: list[Round], name: str) -> list[float]:
+    """One figure of all readers in all rounds."""
+    return [value for one in rounds for value in getattr(one, name)]
+
+
+def added(name: str, ours: list[float], theirs: list[float], *, at_most: float | None = None) -> None:
+    """Print how much later the median of ours is."""
+    if not ours or not theirs:
+        print(f"  {name:<26} nothing was seen")
+        return
+    more = statistics.median(ours) - statistics.median(theirs)
+    sides = " : ".join(f"{statistics.median(side):.1f} (p90 {percentile(side, 0.9):.1f})" for side in (ours, theirs))
+    print(f"  {name:<26} {more:+8.1f} ms  {sides} ms{verdict(more, at_most) if at_most else ''}")
+
+
+def verdict(value: float, at_most: float) -> str:
+    """Whether a target is met, in words."""
+    return f"  {'within' if value <= at_most else 'over'} the target of at most {at_most:g}"
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--turns", type=int, nargs="*", default=[1, 50, 200])
+    options.add_argument("--processes", type=int, default=2)
+    asked = options.parse_args()
+    with Servers() as servers:
+        stub = servers.stub()
+        most = max(asked.turns)
+        corral = servers.corral("corral", sessions=1_000, upstream=stub, processes=asked.processes, askers=most)
+        bare = Bare(servers.bare(upstream=stub, processes=asked.processes), corral.filled["index_ids"][:3])
+        ours = Ours(corral)
+        print(f"Live answers, Corral : bare pass-through, {asked.processes} processes each")
+        for turns in asked.turns:
+            rounds = asked.rounds * (5 if turns < 10 else 1)
+            compare(ours, bare, servers, stub, turns, rounds)
+
+
+if __name__ == "__main__":
+    assert PROJECT
+    main()
