@@ -26,7 +26,7 @@ def conversation(session: ChatSession) -> dict[str, Any]:
     live = next((view.turn for view in views if view.turn.is_live), None)
     sources = [source.index_id for source in session.sources.all()]
     return {
-        "suggestions": suggestions(session, sources) if not views else [],
+        "suggestions": suggestions(session, sources) if not views and may_be_first(session) else [],
         "turns": views,
         "older_than": views[0].turn.number if has_older else None,
         "live": live,
@@ -44,6 +44,11 @@ def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[Tu
     shown = page[:TURNS_AT_ONCE][::-1]
     names = Index.objects.named({skipped for turn in shown for skipped in turn.skipped_index_ids})
     return [turn_view(turn, names) for turn in shown], len(page) > TURNS_AT_ONCE
+
+
+def may_be_first(session: ChatSession) -> bool:
+    """Whether the next question may be the session's first, as far as is known."""
+    return session.lock_state in (LockState.OPEN, LockState.UNBOUND) and not session.questions and not session.has_run
 
 
 def suggestions(session: ChatSession, index_ids: list[str]) -> list[str]:

@@ -24,7 +24,6 @@
     if (!form) return;
     const { status } = event.detail.ctx.response.raw;
     if (status >= 400) return;
-    document.querySelector("[data-first]")?.remove();
     if (form.elements.prompt.type !== "hidden") document.dispatchEvent(new CustomEvent("corral:asked"));
   });
   document.addEventListener("htmx:error", (event) => {

@@ -1,7 +1,7 @@
 // The sources of the next question: names them in the folded line and holds the others back once the limit is reached.
 (() => {
   const update = () => {
-    const picker = document.getElementById("composer-sources");
+    const picker = document.querySelector("[data-composer-sources]");
     if (!picker) return "";
     const boxes = [...picker.querySelectorAll('[name="index_ids"]')];
     const ticked = boxes.filter((box) => box.checked);
@@ -19,12 +19,12 @@
   };
 
   document.addEventListener("change", ({ target }) => {
-    if (target.name !== "index_ids" || !target.closest("#composer-sources")) return;
+    if (target.name !== "index_ids" || !target.closest("[data-composer-sources]")) return;
     document.dispatchEvent(new CustomEvent("corral:announce", { detail: update() }));
   });
   // A folded picker could not show what is missing.
   document.addEventListener("invalid", ({ target }) => {
-    const picker = target.closest?.("#composer-sources");
+    const picker = target.closest?.("[data-composer-sources]");
     if (picker) picker.open = true;
   }, true);
   document.addEventListener("htmx:after:swap", update);
