@@ -12,14 +12,19 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 TAGS = {
-    "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
-    "table", "tbody", "td", "th", "thead", "tr", "ul",
+    "a", "blockquote", "br", "code", "del", "div", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s",
+    "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
-ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "td": {"align"}, "th": {"align"}}
+BOX = {"class": "table-box", "tabindex": "0", "role": "group", "aria-label": "Table"}
+"""What a wide table scrolls in, also with the keyboard. Answers cannot write one: raw HTML in them is text."""
+ATTRIBUTES = {"a": {"href", "title"}, "div": set(BOX), "ol": {"start"}, "td": {"align"}, "th": {"align"}}
 FORCED_CUT = 64 * 1024
 """Characters of one unfinished block after which it is cut, so that neither time nor memory grows with it."""
 
 _md = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"]).disable("image")
+_BOX_OPENS = "".join(f' {name}="{value}"' for name, value in BOX.items())
+_md.add_render_rule("table_open", lambda *_: f"<div{_BOX_OPENS}><table>\n")
+_md.add_render_rule("table_close", lambda *_: "</table></div>\n")
 _sanitise = nh3.Cleaner(
     tags=TAGS,
     attributes=ATTRIBUTES,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from django.db.models import Count, Max, Q
+
 from dashboard.catalog.models import Index
 from dashboard.chats.models import ChatSession, LockState
-from dashboard.turns.models import Turn
+from dashboard.turns.eventlog import read_entries
+from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import place_in_queue
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
+from dashboard.web.live import so_far
 from dashboard.web.present import TurnView, index_choices, turn_view
 
 TURNS_AT_ONCE = 20
@@ -20,11 +24,14 @@ def conversation(session: ChatSession) -> dict[str, Any]:
     """What the conversation shows: the newest turns in reading order, whether there are older ones, what is live."""
     views, has_older = turn_views(session)
     live = next((view.turn for view in views if view.turn.is_live), None)
+    sources = [source.index_id for source in session.sources.all()]
     return {
+        "suggestions": suggestions(session, sources) if not views and may_be_first(session) else [],
         "turns": views,
         "older_than": views[0].turn.number if has_older else None,
         "live": live,
-        "queue_place": place_in_queue(live) if live is not None and live.state == "queued" else None,
+        "queue_place": place_in_queue(live) if live is not None and live.state == TurnState.QUEUED else None,
+        **(so_far(live, read_entries(live.pk)) if live is not None else {}),
     }
 
 
@@ -39,14 +46,63 @@ def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[Tu
     return [turn_view(turn, names) for turn in shown], len(page) > TURNS_AT_ONCE
 
 
+def may_be_first(session: ChatSession) -> bool:
+    """Whether the next question may be the session's first, as far as is known."""
+    return session.lock_state in (LockState.OPEN, LockState.UNBOUND) and not session.questions and not session.has_run
+
+
+def suggestions(session: ChatSession, index_ids: list[str]) -> list[str]:
+    """First questions somebody could ask who does not know yet what to ask."""
+    if not session.is_bound:
+        return ["What are these documents about?", "Which topics do these documents cover?"]
+    catalog = Index.objects.named(index_ids)
+    names = [catalog[index_id].name for index_id in index_ids if index_id in catalog and catalog[index_id].name]
+    if not names:
+        return ["What are these documents about?"]
+    asked = [f"What is in {names[0]}?"]
+    if len(names) > 1:
+        asked.append(f"What do {names[0]} and {names[1]} have in common?")
+    return [*asked, f"What are the five most important points of {names[-1]}?"]
+
+
+def newest_turn(session: ChatSession) -> tuple[int, int]:
+    """What changes when a conversation does: its newest number, and how many turns still lack their whole answer."""
+    late = Count("pk", filter=Q(state=TurnState.INTERRUPTED))
+    found = Turn.objects.filter(session=session).aggregate(newest=Max("number"), late=late)
+    return found["newest"] or 0, found["late"]
+
+
+def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list[TurnView], list[TurnView]]:
+    """What a page lacks.
+
+    Args:
+        session: the session.
+        after: the number of the newest turn the page shows.
+        late: the numbers of interrupted turns it shows.
+
+    Returns:
+        newer turns, and those of ``late`` that have their answer by now.
+    """
+    turns = Turn.objects.filter(session=session).select_related("asked_by", "session").prefetch_related("pieces")
+    newer = list(turns.filter(number__gt=after).order_by("-number")[:TURNS_AT_ONCE])[::-1]
+    mended = turns.filter(number__in=late[:TURNS_AT_ONCE]).exclude(state=TurnState.INTERRUPTED)
+    names = Index.objects.named({skipped for turn in newer for skipped in turn.skipped_index_ids})
+    return [turn_view(turn, names) for turn in newer], [turn_view(turn, names) for turn in mended]
+
+
 def composer(
-    session: ChatSession, *, prompt: str = "", problem: str = "", chosen: list[str] | None = None
+    session: ChatSession,
+    *,
+    prompt: str = "",
+    problem: str = "",
+    chosen: list[str] | None = None,
+    require_all: bool | None = None,
 ) -> dict[str, Any]:
     """What the composer shows: the question as typed, and for an unbound session the sources to choose from."""
     choices: list[Any] = []
+    last = Turn.objects.filter(session=session).exclude(index_ids=[]).order_by("-number").first()
     if session.lock_state == LockState.UNBOUND:
         if chosen is None:
-            last = Turn.objects.filter(session=session).exclude(index_ids=[]).order_by("-number").first()
             chosen = last.index_ids if last else []
         indexes = Index.objects.present().filter(project_id=session.project_id).defer("raw").order_by("name", "id")
         choices = index_choices(indexes, chosen)
@@ -57,5 +113,8 @@ def composer(
         "prompt_limit": MAX_PROMPT_CHARACTERS,
         "limit": MAX_SESSION_INDEXES,
         "choices": choices,
+        "chosen": [choice.name for choice in choices if choice.checked],
+        "many_sources": bool(choices) or session.sources.count() > 1,
+        "require_all": require_all if require_all is not None else bool(last and last.require_all_indexes),
         "can_ask": session.lock_state != LockState.GONE,
     }

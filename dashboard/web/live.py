@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator
+from typing import Any
 
 from django.db import connection
 from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 
 from dashboard.turns.answer import Entry
 from dashboard.turns.eventlog import EVENT_LOG, Channel
 from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.reading import passages_in
 from dashboard.upstream import EVENT_TYPES
-from dashboard.web.present import TurnView, turn_view
+from dashboard.web.present import TurnView, searching, turn_view
 
 HEARTBEAT = 10.0
 """Seconds of silence after which a comment is sent: only a write notices a browser that is gone."""
@@ -85,7 +88,8 @@ def _shown(turn: Turn, entry: Entry) -> bytes:
 def entry_html(turn: Turn, entry: Entry) -> str:
     """What an entry changes on the page. Only a literal of the event union names a template."""
     template = f"turns/events/_{entry.type}.html" if entry.type in EVENT_TYPES else "turns/events/_unknown.html"
-    return render_to_string(template, {"turn": turn, "entry": entry, "event": json.loads(entry.data)})
+    context = {"turn": turn, "entry": entry, "event": json.loads(entry.data), "doing": doing(turn, [entry])}
+    return render_to_string(template, context)
 
 
 def message(html: str, number: int) -> bytes:
@@ -96,16 +100,24 @@ def message(html: str, number: int) -> bytes:
 
 def snapshot(turn: Turn, entries: list[Entry]) -> str:
     """All that is known of a live turn, in one message that replaces what the page has."""
+    return render_to_string("turns/events/_snapshot.html", {"turn": turn, **so_far(turn, entries)})
+
+
+def so_far(turn: Turn, entries: list[Entry]) -> dict[str, Any]:
+    """What a live turn shows: its settled HTML, its growing tail, its steps, and what is going on."""
     html, tail = fold(entries)
-    steps = [step_html(turn, entry) for entry in entries if entry.type in STEPS or entry.type not in EVENT_TYPES]
-    context = {"turn": turn, "html": html, "tail": tail, "steps": steps, "doing": doing(entries)}
-    return render_to_string("turns/events/_snapshot.html", context)
+    return {"html": html, "tail": tail, "steps": steps_html(turn, entries), "doing": doing(turn, entries)}
+
+
+def steps_html(turn: Turn, entries: list[Entry]) -> list[SafeString]:
+    """The folded steps: tools, results, thinking, and whatever this version does not know."""
+    return [step_html(turn, entry) for entry in entries if entry.type in STEPS or entry.type not in EVENT_TYPES]
 
 
 STEPS = {"tool_call", "tool_result", "thinking"}
 
 
-def step_html(turn: Turn, entry: Entry) -> str:
+def step_html(turn: Turn, entry: Entry) -> SafeString:
     """One line of the folded steps."""
     return render_to_string("turns/_step.html", {"turn": turn, "entry": entry, "event": json.loads(entry.data)})
 
@@ -124,15 +136,18 @@ def fold(entries: list[Entry]) -> tuple[str, str]:
     return "".join(html), tail
 
 
-def doing(entries: list[Entry]) -> str:
-    """What is going on, in a word or two."""
+def doing(turn: Turn, entries: list[Entry]) -> str:
+    """What is going on, in words for people: what the newest of these entries means."""
     for entry in reversed(entries):
         if entry.type in ("text_delta", "text"):
             return "Writing…"
+        if entry.type in ("thinking_delta", "thinking"):
+            return "Thinking…"
         if entry.type == "tool_result":
-            return "Reading…"
+            count = len(passages_in(json.loads(entry.data).get("result")))
+            return f"Reading {count} passage{'s' if count != 1 else ''}…" if count else "Reading…"
         if entry.type == "tool_call":
-            return "Searching…"
+            return searching(turn)
     return "Waiting for LlamaCloud…"
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -13,6 +14,7 @@ from django.utils.safestring import SafeString
 from dashboard.catalog.models import Index, Readiness
 from dashboard.chats.models import ChatSession, LockState, RunState
 from dashboard.turns.models import Turn, TurnState
+from dashboard.upstream import Conflict as UpstreamConflict
 
 CHIPS_IN_A_ROW = 3
 UNNAMED = "Source without a name"
@@ -113,6 +115,15 @@ SHOWN_AT_ONCE = 200_000
 
 
 @dataclass(frozen=True, slots=True)
+class CitationView:
+    """A place an answer rests on; ``image_url`` shows the page, where there is a picture of it."""
+
+    document: str
+    place: str
+    image_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnView:
     """One question with its answer, as the conversation shows it."""
 
@@ -122,8 +133,15 @@ class TurnView:
     pieces: list[SafeString]
     more_from: int | None
     steps: str
-    citations: list[dict[str, str]]
+    citations: list[CitationView]
     skipped: list[str]
+
+    @property
+    def ask_elsewhere_url(self) -> str:
+        """A new session with the same sources and this question, when LlamaCloud refused it in this one."""
+        if self.turn.error_code != UpstreamConflict.code:
+            return ""
+        return successor_url(self.turn.session, prompt=self.turn.prompt)
 
 
 def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_pieces: bool = True) -> TurnView:
@@ -135,6 +153,9 @@ def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_piec
         with_pieces: whether the answer itself is shown; a live one has no pieces yet.
     """
     pieces, more_from = first_pieces(turn) if with_pieces and not turn.is_live else ([], None)
+    skipped = turn.skipped_index_ids
+    if names is None:
+        names = Index.objects.named(skipped) if skipped else {}
     return TurnView(
         turn=turn,
         state=TurnState(turn.state),
@@ -142,9 +163,26 @@ def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_piec
         pieces=pieces,
         more_from=more_from,
         steps=steps_line(turn),
-        citations=turn.citations,
-        skipped=[view.name for view in source_views(turn.skipped_index_ids, names or {})],
+        citations=citation_views(turn),
+        skipped=[view.name for view in source_views(skipped, names)],
     )
+
+
+def citation_views(turn: Turn) -> list[CitationView]:
+    """The cited places, each with the address of its page image, which the server fetches (``turn-image``)."""
+    views, images = [], 0
+    for cited in turn.citations:
+        image_url = ""
+        if cited.get("attachment_name"):
+            image_url = reverse("turn-image", args=[turn.session.session_id, turn.number, images])
+            images += 1
+        views.append(CitationView(cited.get("document", ""), cited.get("place", ""), image_url))
+    return views
+
+
+def successor_url(session: ChatSession, **more: str) -> str:
+    """The new-session form, set to follow this one."""
+    return f"{reverse('session-new')}?{urlencode({'from': session.session_id, **more})}"
 
 
 def first_pieces(turn: Turn, start: int = 0) -> tuple[list[SafeString], int | None]:
@@ -160,6 +198,12 @@ def first_pieces(turn: Turn, start: int = 0) -> tuple[list[SafeString], int | No
         shown.append(SafeString(piece.html))
         size += len(piece.html)
     return shown, None
+
+
+def searching(turn: Turn) -> str:
+    """What a tool call means while it runs."""
+    count = len(turn.index_ids)
+    return f"Searching {count} source{'s' if count != 1 else ''}…" if count else "Searching…"
 
 
 def steps_line(turn: Turn) -> str:

@@ -1,16 +1,23 @@
 // Says something to people who do not see it happen: politely, once.
 // Anywhere: document.dispatchEvent(new CustomEvent("corral:announce", {detail: "3 of 10 chosen"})).
+// Of several in a row the last is said; one sent as {text: "Answer ready", keep: true} is said whatever follows it.
 // A swapped element with data-announce="…" is read out when those words differ from the ones it replaced.
 (() => {
   const announcer = document.getElementById("announcer");
   const words = new Map();
+  let kept = [];
+  let last = "";
   let pending;
 
   document.addEventListener("corral:announce", ({ detail }) => {
+    if (detail.keep) kept.push(detail.text);
+    else last = detail;
     clearTimeout(pending);
     pending = setTimeout(() => {
+      const said = [...kept, last].filter(Boolean).join(". ");
+      [kept, last] = [[], ""];
       announcer.textContent = "";
-      requestAnimationFrame(() => { announcer.textContent = detail; });
+      requestAnimationFrame(() => { announcer.textContent = said; });
     }, 400);
   });
 

@@ -2,6 +2,7 @@
 // each is fetched by itself (dashboard/static_bundle.py, {% scripts %}). All of them wait for something on the page to
 // serve, and do nothing where there is nothing.
 import "../vendor/htmx.min.js";
+import "../vendor/hx-sse.min.js";
 import "trusted-types.js";
 import "announce.js";
 import "fragments.js";
@@ -15,3 +16,11 @@ import "limit.js";
 import "confirm-not-ready.js";
 import "copy.js";
 import "countdown.js";
+import "asking.js";
+import "composer-sources.js";
+import "composer.js";
+import "follow.js";
+import "live.js";
+import "newer.js";
+import "notify.js";
+import "page-image.js";

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
@@ -26,7 +27,7 @@ from dashboard.web.respond import page_or_fragment, tell_when_to_retry
 
 FIRST_LOOK_BUDGET = 5.0
 """Seconds the first visit to an empty catalog may wait for LlamaCloud."""
-KEPT = ("project_id", "find", "binding", "index_ids", "shared_access", "from", "other")
+KEPT = ("project_id", "find", "binding", "index_ids", "shared_access", "from", "other", "prompt")
 """What the address may say about the form."""
 LOOK_AGAIN_AFTER = 15
 """Seconds before a catalog that stayed empty is asked for again by a visit."""
@@ -64,7 +65,9 @@ def _submit(request: Request) -> HttpResponse:
         )
     except DashboardError as error:
         return _failed(request, data, error)
-    return redirect("session-detail", session.session_id)
+    prompt = data.get("prompt", "")
+    query = f"?{urlencode({'prompt': prompt})}" if prompt else ""
+    return redirect(f"{reverse('session-detail', args=[session.session_id])}{query}")
 
 
 def _show(data: QueryDict) -> HttpResponse:
@@ -136,6 +139,7 @@ def _page(
         "request_id": request.request_id,
         "catalog_synced_at": Project.objects.aggregate(at=Max("synced_at"))["at"],
         "catalog_problem": problem,
+        "prompt": (request.POST if request.method == "POST" else request.GET).get("prompt", ""),
         "successor_of": _successor_of(request, request.POST if request.method == "POST" else request.GET),
     }
     return page_or_fragment(request, "chats/new.html", "chats/_sources.html", context, status=status)

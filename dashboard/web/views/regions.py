@@ -5,11 +5,9 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -22,7 +20,8 @@ from dashboard.config import upstream_client
 from dashboard.turns.history import import_history, is_unread
 from dashboard.turns.models import Turn
 from dashboard.upstream import UpstreamError
-from dashboard.web.present import fingerprint, source_views
+from dashboard.web.conversation import newest_turn
+from dashboard.web.present import fingerprint, source_views, successor_url
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, unchanged
 
@@ -65,8 +64,8 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
     sources = source_views(index_ids, Index.objects.named(index_ids))
     poll_seconds = RUNNING_POLL if session.is_running else IDLE_POLL
     facts = (session.lock_state, session.run_state, session.job_duration_ms, session.questions, session.title)
-    shown = (session.raw, facts, session.gone_at, sources, poll_seconds, problem)
-    successor_url = f"{reverse('session-new')}?{urlencode({'from': session.session_id})}"
+    newest, late = newest_turn(session)
+    shown = (session.raw, facts, session.gone_at, sources, poll_seconds, problem, newest, late)
     return {
         "session": session,
         "title": session.display_title,
@@ -75,8 +74,9 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
         "run": session.run_state,
         "poll_seconds": poll_seconds,
         "problem": problem,
-        "same_sources_url": successor_url if sources else "",
-        "other_sources_url": f"{successor_url}&other=1",
+        "newest_turn": newest,
+        "same_sources_url": successor_url(session) if sources else "",
+        "other_sources_url": successor_url(session, other="1"),
         "seen": fingerprint(*shown),
     }
 

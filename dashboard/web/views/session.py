@@ -40,7 +40,7 @@ def session_page(
 ) -> HttpResponse:
     """The whole page, with the composer as it was left when a question could not be taken."""
     context = region_context(session) | _about(request, session) | conversation(session)
-    context["composer"] = form or composer(session)
+    context["composer"] = form or composer(session, prompt=request.GET.get("prompt", ""))
     return render(request, "chats/detail.html", context, status=status)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.db import connection
-from django.http import Http404, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -15,18 +15,16 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.errors import DashboardError
-from dashboard.turns.answer import Entry
-from dashboard.turns.ask import TurnRunning, ask, retry, stop
+from dashboard.turns.ask import SessionGone, TurnRunning, ask, retry, stop
 from dashboard.turns.eventlog import read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import place_in_queue
-from dashboard.upstream import EVENT_TYPES
 from dashboard.web import running
-from dashboard.web.conversation import composer, turn_views
-from dashboard.web.live import STEPS, doing, fold, step_html, stream
-from dashboard.web.present import first_pieces, turn_view
+from dashboard.web.conversation import composer, newer_views, turn_views
+from dashboard.web.live import so_far, steps_html, stream
+from dashboard.web.present import first_pieces, successor_url, turn_view
 from dashboard.web.requests import Request
-from dashboard.web.respond import page_or_fragment
+from dashboard.web.respond import page_or_fragment, unchanged
 from dashboard.web.views.regions import region_context, visible_or_404
 from dashboard.web.views.session import session_page
 
@@ -73,10 +71,13 @@ def _not_asked(
     request: Request, session: ChatSession, prompt: str, chosen: list[str], error: DashboardError
 ) -> HttpResponse:
     """Show the composer again with the question in it."""
-    form = composer(session, prompt=prompt, problem=error.sentence, chosen=chosen)
+    require_all = bool(request.POST.get("require_all_indexes"))
+    form = composer(session, prompt=prompt, problem=error.sentence, chosen=chosen, require_all=require_all)
     form["running"] = error.turn if isinstance(error, TurnRunning) else None
+    form["retry_after"] = error.retry_after
+    form["elsewhere_url"] = successor_url(session, prompt=prompt) if isinstance(error, SessionGone) else ""
     if request.htmx:
-        context = {"session": session, "composer": form}
+        context = {"session": session, "composer": form, "lock": session.lock_state}
         response = page_or_fragment(
             request, "turns/_composer.html", "turns/_composer.html", context, status=error.status
         )
@@ -93,7 +94,7 @@ def events(request: Request, session_id: str, number: int) -> HttpResponse | Str
     """Stream a live answer; when too many watch already, answer with a part that asks again by itself."""
     turn = _turn(request, session_id, number)
     if not running.WATCHING.acquire(blocking=False):
-        return show(request, session_id, number)
+        return _turned_away(request, turn)
     watched = running.Watched(stream(turn, _cursor(request)), running.WATCHING)
     response = StreamingHttpResponse(watched, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-store"
@@ -102,6 +103,16 @@ def events(request: Request, session_id: str, number: int) -> HttpResponse | Str
     response["Content-Encoding"] = "identity"
     # A watcher mostly waits: it must not hold a database connection meanwhile.
     connection.close()
+    return response
+
+
+def _turned_away(request: Request, turn: Turn) -> HttpResponse:
+    """Too many watch already: a page that comes anew gets the part that polls; one that resumes is told to wait."""
+    if _cursor(request) is not None:
+        return HttpResponse(status=503, headers={"Retry-After": "2"})
+    response = _shown(request, turn)
+    response["HX-Retarget"] = f"#turn-{turn.number}"
+    response["HX-Reswap"] = "outerHTML"
     return response
 
 
@@ -114,13 +125,41 @@ def _cursor(request: Request) -> int | None:
 @require_safe
 def show(request: Request, session_id: str, number: int) -> HttpResponse:
     """One turn by itself: what a page without a stream asks for every two seconds."""
-    turn = _turn(request, session_id, number)
+    return _shown(request, _turn(request, session_id, number))
+
+
+def _shown(request: Request, turn: Turn) -> HttpResponse:
     context: dict[str, Any] = {"session": turn.session, "view": turn_view(turn), "polled": True}
     if turn.is_live:
-        entries = read_entries(turn.pk)
-        html, tail = fold(entries)
-        context |= {"html": html, "tail": tail, "doing": doing(entries), "steps": _steps(turn, entries)}
-    return page_or_fragment(request, "turns/_turn.html", "turns/_turn.html", context)
+        context |= so_far(turn, read_entries(turn.pk))
+        context["queue_place"] = place_in_queue(turn) if turn.state == TurnState.QUEUED else None
+    return page_or_fragment(request, "turns/one.html", "turns/_turn.html", context)
+
+
+@login_required
+@require_safe
+def state(request: Request, session_id: str, number: int) -> HttpResponse:
+    """Whether an answer is ready: all that a hidden tab asks for."""
+    session = visible_or_404(request, session_id)
+    turn = get_object_or_404(Turn.objects.only("state"), session=session, number=number)
+    return JsonResponse({"state": turn.state, "live": turn.is_live})
+
+
+@login_required
+@require_safe
+def newer(request: Request, session_id: str) -> HttpResponse:
+    """What came into the conversation since a page was opened: asked elsewhere, or read back late."""
+    session = visible_or_404(request, session_id)
+    late = [_number(given) for given in request.GET.getlist("late")]
+    views, mended = newer_views(session, _number(request.GET.get("after", "")), late)
+    if not views and not mended:
+        return unchanged()
+    context = {"session": session, "turns": views, "mended": mended}
+    return page_or_fragment(request, "turns/newer.html", "turns/_newer.html", context)
+
+
+def _number(given: str) -> int:
+    return int(given) if given.isdecimal() and len(given) < 10 else 0
 
 
 @login_required
@@ -139,8 +178,7 @@ def stop_answer(request: Request, session_id: str, number: int) -> HttpResponse:
 def older(request: Request, session_id: str) -> HttpResponse:
     """The screen of turns before a number."""
     session = visible_or_404(request, session_id)
-    before = request.GET.get("before", "")
-    views, has_older = turn_views(session, int(before) if before.isdecimal() and len(before) < 10 else None)
+    views, has_older = turn_views(session, _number(request.GET.get("before", "")) or None)
     context = {"session": session, "turns": views, "older_than": views[0].turn.number if has_older else None}
     return page_or_fragment(request, "turns/older.html", "turns/_older.html", context)
 
@@ -150,12 +188,8 @@ def older(request: Request, session_id: str) -> HttpResponse:
 def steps(request: Request, session_id: str, number: int) -> HttpResponse:
     """The folded steps of an answer: tools, arguments, results, thinking."""
     turn = _turn(request, session_id, number)
-    context = {"session": turn.session, "turn": turn, "steps": _steps(turn, read_entries(turn.pk))}
+    context = {"session": turn.session, "turn": turn, "steps": steps_html(turn, read_entries(turn.pk))}
     return page_or_fragment(request, "turns/steps.html", "turns/_steps.html", context)
-
-
-def _steps(turn: Turn, entries: list[Entry]) -> list[str]:
-    return [step_html(turn, entry) for entry in entries if entry.type in STEPS or entry.type not in EVENT_TYPES]
 
 
 @login_required
@@ -163,8 +197,7 @@ def _steps(turn: Turn, entries: list[Entry]) -> list[str]:
 def more(request: Request, session_id: str, number: int) -> HttpResponse:
     """The next pieces of a long answer."""
     turn = _turn(request, session_id, number)
-    start = request.GET.get("from", "0")
-    pieces, more_from = first_pieces(turn, int(start) if start.isdecimal() and len(start) < 10 else 0)
+    pieces, more_from = first_pieces(turn, _number(request.GET.get("from", "")))
     context = {"session": turn.session, "turn": turn, "pieces": pieces, "more_from": more_from}
     return page_or_fragment(request, "turns/more.html", "turns/_more.html", context)
 

@@ -1,0 +1,41 @@
+// A question on its way to Corral: the button says so and takes no second press; if Corral does not answer, the question
+// stays where it is, and sending it again cannot ask twice (the form's nonce).
+(() => {
+  const busy = (form, on) => {
+    const button = form.querySelector("[data-busy]");
+    if (!button) return;
+    if (on) button.dataset.idle ??= button.lastChild.textContent;
+    button.lastChild.textContent = on ? button.dataset.busy : button.dataset.idle ?? button.lastChild.textContent;
+    if (on) button.setAttribute("aria-disabled", "true");
+    else button.removeAttribute("aria-disabled");
+  };
+
+  const say = (detail) => document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
+  const asking = (event) => event.detail.ctx.sourceElement?.matches?.("form[data-ask]") && event.detail.ctx.sourceElement;
+  document.addEventListener("htmx:before:request", (event) => {
+    if (asking(event)) busy(asking(event), true);
+  });
+  document.addEventListener("htmx:finally:request", (event) => {
+    const form = asking(event);
+    if (form?.isConnected) busy(form, false);
+  });
+  document.addEventListener("htmx:before:swap", (event) => {
+    const form = asking(event);
+    if (!form) return;
+    const { status } = event.detail.ctx.response.raw;
+    if (status >= 400) return;
+    if (form.elements.prompt.type !== "hidden") document.dispatchEvent(new CustomEvent("corral:asked"));
+  });
+  document.addEventListener("htmx:error", (event) => {
+    if (asking(event)) say("Corral did not answer. Your question is kept: try again in a moment.");
+  });
+
+  // The same question answered twice, after a lost answer to the first sending: it is one turn on the page as well.
+  document.addEventListener("htmx:after:swap", () => {
+    const seen = new Set();
+    for (const turn of document.querySelectorAll("#turns > [data-turn]")) {
+      if (seen.has(turn.id)) turn.remove();
+      seen.add(turn.id);
+    }
+  });
+})();

@@ -1,0 +1,79 @@
+// The question being typed: Enter sends it, its length is told before it is too long, and it is never lost.
+// The draft stays in this tab until Corral has taken the question (js/asking.js says when).
+(() => {
+  const WARN = 800;
+  const say = (detail) => document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
+  const box = () => document.getElementById("prompt");
+  const key = () => `corral:draft:${document.querySelector("[data-composer]").dataset.composer}`;
+  // Code points, as LlamaCloud counts; "length" would count an emoji twice.
+  const lengthOf = (text) => [...text].length;
+  let told = 0;
+
+  const count = (area) => {
+    const limit = Number(area.dataset.limit);
+    const length = lengthOf(area.value);
+    const line = document.getElementById("prompt-count");
+    const left = limit - length;
+    const words = left < 0
+      ? `${-left} character${left === -1 ? "" : "s"} too many`
+      : `${left} character${left === 1 ? "" : "s"} left`;
+    line.textContent = length >= WARN ? words : "";
+    line.toggleAttribute("data-over", left < 0);
+    area.setCustomValidity(left < 0 ? `Your question has ${words}. Shorten it, then ask.` : "");
+    const step = [WARN, WARN + 100, limit - 50, limit, limit + 1].filter((mark) => length >= mark).length;
+    if (step > told) say(words);
+    told = step;
+  };
+
+  const keep = (area) => {
+    if (area.value) sessionStorage.setItem(key(), area.value);
+    else sessionStorage.removeItem(key());
+  };
+
+  const fill = (text) => {
+    const area = box();
+    area.value = text;
+    keep(area);
+    count(area);
+    area.focus();
+    area.setSelectionRange(text.length, text.length);
+  };
+
+  // A composer that has just come into the page: with the server's words in it, or else with the draft.
+  const begin = () => {
+    const area = box();
+    if (!area || area.dataset.begun) return;
+    area.dataset.begun = "yes";
+    if (area.value) keep(area);
+    else area.value = sessionStorage.getItem(key()) ?? "";
+    told = 0;
+    count(area);
+  };
+
+  document.addEventListener("input", ({ target }) => {
+    if (target.id !== "prompt") return;
+    keep(target);
+    count(target);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const writing = event.isComposing || event.keyCode === 229;
+    if (event.target.id !== "prompt" || event.key !== "Enter" || event.shiftKey || writing) return;
+    event.preventDefault();
+    if (event.target.value.trim()) event.target.form.requestSubmit();
+  });
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("[data-suggestion]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    fill(link.textContent);
+  });
+
+  document.addEventListener("corral:asked", () => sessionStorage.removeItem(key()));
+  document.addEventListener("htmx:after:swap", begin);
+
+  begin();
+  // The address has done its work: a reload shows the draft, which may have been changed since.
+  if (new URLSearchParams(location.search).has("prompt")) history.replaceState(history.state, "", location.pathname + location.hash);
+})();

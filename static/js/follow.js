@@ -1,0 +1,66 @@
+// Where the reader is: a growing answer is followed only by who reads at its end; everybody else keeps their place.
+(() => {
+  const root = document.documentElement;
+  const turns = document.getElementById("turns");
+  const jump = document.querySelector("[data-jump]");
+  const NEAR = 80;
+  const below = () => root.scrollHeight - innerHeight - scrollY;
+  const toEnd = () => scrollTo({ top: root.scrollHeight, behavior: "instant" });
+  let following = false;
+
+  const notice = () => {
+    following = below() < NEAR;
+    jump.hidden = following || below() < innerHeight / 2 || !turns.children.length;
+  };
+
+  // What an answer ends with is followed like the answer; steps that a person unfolds are not.
+  const dock = jump.parentElement;
+  let docked = dock.offsetHeight;
+  let ended = -Infinity;
+  document.addEventListener("corral:answered", () => { ended = performance.now(); });
+  const observer = new ResizeObserver(() => {
+    if (following && (docked !== dock.offsetHeight || turns.querySelector("[data-live]") || performance.now() - ended < 1000)) toEnd();
+    else if (!following) notice();
+    docked = dock.offsetHeight;
+  });
+  observer.observe(turns);
+  observer.observe(dock);
+
+  addEventListener("scroll", notice, { passive: true });
+  addEventListener("resize", () => { if (following) toEnd(); });
+  jump.addEventListener("click", () => {
+    toEnd();
+    document.getElementById("prompt")?.focus({ preventScroll: true });
+  });
+
+  // One's own question is shown, wherever one was reading.
+  document.addEventListener("htmx:after:swap", () => {
+    const composer = document.querySelector("[data-asked]");
+    if (!composer) return;
+    composer.removeAttribute("data-asked");
+    following = true;
+    requestAnimationFrame(toEnd);
+  });
+
+  // Older turns come in above: what is being read stays where it is.
+  let anchor;
+  document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
+    if (!ctx.target?.matches?.(".more-older")) return;
+    const element = ctx.target.nextElementSibling;
+    anchor = element && { element, top: element.getBoundingClientRect().top };
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    if (!anchor) return;
+    scrollBy({ top: anchor.element.getBoundingClientRect().top - anchor.top, behavior: "instant" });
+    anchor = undefined;
+  });
+
+  // A conversation opens at its newest question; a reload or "back" stays where the browser puts it.
+  const [visit] = performance.getEntriesByType("navigation");
+  const last = turns.lastElementChild;
+  if (visit?.type === "navigate" && !location.hash && last) {
+    if (last.querySelector("[data-live]")) toEnd();
+    else if (turns.children.length > 1) last.scrollIntoView({ block: "start", behavior: "instant" });
+  }
+  notice();
+})();

@@ -1,0 +1,81 @@
+// Live answers. The hx-sse extension resumes what once ran; this makes sure it begins, and that an answer arrives also
+// where streams do not: with no message for a while, the turn is swapped for one that asks again every two seconds.
+(() => {
+  const PATIENCE = 6000;
+  const watched = new Map(); // turn number → what is known of its stream
+  const lives = () => document.querySelectorAll("[data-live]");
+  const streamOf = (live) => live._htmx?.sse;
+
+  const poll = (live) => {
+    if (!live.isConnected || !live.hasAttribute("data-streams")) return;
+    live.removeAttribute("data-streams");
+    htmx.trigger(live, "htmx:abort");
+    htmx.ajax("GET", live.dataset.turnUrl, { source: document.body, target: `#turn-${live.dataset.live}`, swap: "outerHTML" });
+  };
+
+  const connect = (live) => {
+    if (live.isConnected && live.hasAttribute("data-streams") && !streamOf(live)) htmx.trigger(live, "corral:connect");
+  };
+
+  const told = (number, state) => {
+    watched.delete(number);
+    const turn = document.getElementById(`turn-${number}`);
+    if (turn && state) turn.dataset.state = state;
+    document.dispatchEvent(new CustomEvent("corral:answered", { detail: { number, state: turn?.dataset.state } }));
+  };
+
+  // Whatever came into the page: new live answers are watched, polled ones that have ended are told.
+  const look = () => {
+    for (const live of lives()) {
+      if (!watched.has(live.dataset.live)) watched.set(live.dataset.live, { quietSince: performance.now(), tries: 0 });
+    }
+    for (const number of [...watched.keys()]) {
+      const turn = document.getElementById(`turn-${number}`);
+      if (turn?.querySelector("[data-live]")) continue;
+      told(number);
+      htmx.trigger(document.body, "turn-ended");
+    }
+  };
+
+  document.addEventListener("htmx:sse:after:message", ({ target, detail }) => {
+    const known = watched.get(target.dataset.live);
+    if (known) Object.assign(known, { works: true, quietSince: null, tries: 0 });
+    const doing = document.getElementById(`turn-${target.dataset.live}-doing`);
+    const tail = document.getElementById(`turn-${target.dataset.live}-tail`);
+    if (doing && tail?.firstChild && doing.textContent !== "Writing…") doing.textContent = "Writing…";
+    if (detail.message.event === "turn-ended") {
+      target.removeAttribute("data-streams");
+      target.removeAttribute("data-live");
+      told(target.id.split("-")[1], detail.message.data);
+    }
+  });
+
+  document.addEventListener("htmx:sse:error", ({ target }) => {
+    const known = watched.get(target.dataset?.live);
+    if (known) known.quietSince ??= performance.now();
+  });
+
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+    const live = ctx.sourceElement;
+    const known = watched.get(live.dataset?.live);
+    if (known && !known.works && !streamOf(live)) setTimeout(connect, 500 * 2 ** known.tries++, live);
+  });
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    for (const known of watched.values()) if (known.quietSince !== null) known.quietSince = performance.now();
+    lives().forEach(connect);
+  });
+
+  setInterval(() => {
+    if (document.hidden) return;
+    for (const live of lives()) {
+      const known = watched.get(live.dataset.live);
+      if (known?.quietSince != null && performance.now() - known.quietSince > PATIENCE) poll(live);
+    }
+  }, 1000);
+
+  // After the swap's other parts have found their places.
+  document.addEventListener("htmx:after:swap", () => setTimeout(look));
+  look();
+})();

@@ -1,0 +1,23 @@
+// Turns that were asked elsewhere come into an open page: the rail tells the newest one's number with every renewal.
+(() => {
+  const turns = () => [...document.querySelectorAll("[data-turn]")];
+  const newest = () => Math.max(0, ...turns().map((turn) => Number(turn.dataset.turn)));
+  const late = () => turns().filter((turn) => turn.dataset.state === "interrupted");
+  let renewed = document.querySelector("[data-newest-turn]");
+
+  const look = () => {
+    const region = document.querySelector("[data-newest-turn]");
+    if (!region || region === renewed) return;
+    renewed = region;
+    if (Number(region.dataset.newestTurn) > newest() || late().length) htmx.trigger("#newer", "corral:newer");
+  };
+
+  document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
+    if (!ctx.sourceElement.matches("[data-newer]")) return;
+    ctx.request.body.set("after", newest());
+    for (const turn of late()) ctx.request.body.append("late", turn.dataset.turn);
+  });
+
+  // After the swap's other parts have found their places.
+  document.addEventListener("htmx:after:swap", () => setTimeout(look));
+})();

@@ -1,0 +1,168 @@
+"""Watching: streams that fail, stop or are blocked; two tabs; what was asked elsewhere; the reader's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from llama_cloud import LlamaCloud
+from playwright.sync_api import Page, Route, expect
+
+from tests.e2e.conftest import Visit
+from tests.e2e.houses import House, house
+from tests.e2e.talk import LONG, ask, begin, box, ended, open_session
+from tests.localcloud.fixtures import RunningLocalcloud, StartLocalcloud
+from tests.localcloud.pdf import make_pdf
+
+CUT = ("Failed to load resource", "htmx:error", "htmx:sse:error")
+
+
+def test_a_first_connection_that_fails_is_tried_again(visit: Visit, home: House) -> None:
+    page = open_session(visit, home, expect=CUT)
+    tries: list[str] = []
+
+    def fail_twice(route: Route) -> None:
+        tries.append(route.request.url)
+        if len(tries) <= 2:
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/events/", fail_twice)
+    turn = ask(page)
+    ended(turn)
+
+    assert len(tries) >= 3
+    expect(turn).not_to_have_attribute("hx-get", "")
+    expect(page.locator("#turn-1-answer")).to_contain_text("trains.md")
+
+
+def test_where_streams_are_blocked_the_answer_is_asked_for_again_and_again(visit: Visit, home: House) -> None:
+    page = open_session(visit, home, expect=CUT)
+    page.route("**/events/", lambda route: route.abort())
+    turn = ask(page)
+    ended(turn)
+
+    expect(page.locator("#turn-1-answer")).to_contain_text("trains.md")
+    expect(page.get_by_role("region", name="Last run").get_by_text("Worked")).to_be_visible()
+
+
+def test_where_streams_are_held_back_the_answer_is_asked_for_again_and_again(visit: Visit, home: House) -> None:
+    page = open_session(visit, home, expect=CUT)
+    page.route("**/events/", lambda route: None)  # a proxy that waits for the end
+    turn = ask(page)
+    expect(turn).to_have_attribute("hx-trigger", "every 2s", timeout=20_000)
+    ended(turn)
+
+    expect(page.locator("#turn-1-answer")).to_contain_text("trains.md")
+
+
+def test_two_tabs_see_the_same(visit: Visit, home: House) -> None:
+    page = open_session(visit, home)
+    first = ask(page)
+    other = visit(home, "ben", page.url)
+    second = other.locator("#turn-1")
+    ended(first)
+    ended(second)
+
+    assert page.locator("#turn-1-answer").inner_html() == other.locator("#turn-1-answer").inner_html()
+    assert page.locator("#turn-1-steps > li").count() == other.locator("#turn-1-steps > li").count()
+
+
+def test_a_reload_in_the_middle_loses_nothing(visit: Visit, home: House) -> None:
+    page = open_session(visit, home)
+    turn = ask(page)
+    page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
+    page.reload()
+    expect(page.locator("#turn-1-live")).to_contain_text("Quoted word")
+    ended(turn)
+
+    expect(page.locator("#turn-1-answer")).to_contain_text("trains.md")
+
+
+def test_a_stopped_answer_keeps_what_came_and_can_be_asked_again(visit: Visit, home: House) -> None:
+    page = open_session(visit, home)
+    turn = ask(page)
+    page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
+    turn.get_by_role("button", name="Stop").click()
+    ended(turn, "stopped")
+
+    expect(turn.get_by_text("You stopped this answer.")).to_be_visible()
+    expect(turn).to_contain_text("Quoted word")
+    page.wait_for_timeout(12_000)  # LlamaCloud finishes it all the same, and answers one question at a time
+    turn.get_by_role("button", name="Ask again").click()
+    page.locator("#turn-2").wait_for()
+    ended(page.locator("#turn-2"))
+
+
+def test_what_was_asked_elsewhere_comes_into_the_open_page(visit: Visit, home: House, cloud: RunningLocalcloud) -> None:
+    page = open_session(visit, home)
+    page.evaluate("window.__sameDocument = true")
+    session_id = page.url.rstrip("/").rpartition("/")[2]
+    with LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk:
+        bound = sdk.chat.retrieve(session_id).index_ids or []
+        with sdk.chat.with_streaming_response.stream(session_id, prompt=LONG, index_ids=bound) as response:
+            for _ in response.iter_lines():
+                pass
+    page.wait_for_timeout(4_500)
+    page.evaluate("document.dispatchEvent(new CustomEvent('corral:visible'))")
+    turn = page.locator("#turn-1")
+    turn.wait_for()
+
+    expect(turn).to_contain_text(LONG)
+    expect(turn.get_by_text("Where this is from")).to_be_visible()
+    expect(page.get_by_text("Ask a question in your own words.")).to_be_hidden()
+    assert page.evaluate("window.__sameDocument")
+
+
+def at_end(page: Page) -> bool:
+    near: bool = page.evaluate("document.documentElement.scrollHeight - innerHeight - scrollY < 90")
+    return near
+
+
+def test_growth_is_followed_at_the_end_and_leaves_other_readers_alone(visit: Visit, home: House) -> None:
+    page = open_session(visit, home, viewport={"width": 400, "height": 480})
+    first = ask(page)
+    ended(first)
+    page.wait_for_timeout(500)
+    assert at_end(page), "who asks sees the answer to its end"
+
+    second = ask(page)
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(300)
+    ended(second)
+    page.wait_for_timeout(500)
+    assert page.evaluate("scrollY") == 0
+    page.get_by_role("button", name="Jump to the newest").click()
+    assert at_end(page)
+    expect(box(page)).to_be_focused()
+
+
+@pytest.fixture(scope="module")
+def paged_home(start_cloud: StartLocalcloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house whose one source has pages."""
+    cloud = start_cloud(documents={"Manual/boiler.pdf": make_pdf("The boiler is drained in May", "The valve is brass")})
+    with house(tmp_path_factory.mktemp("paged"), cloud.base_url, cloud.api_key, sessions={}) as started:
+        yield started
+
+
+def test_a_cited_page_is_fetched_and_shown_on_a_click(visit: Visit, paged_home: House, tmp_path: Path) -> None:
+    page = visit(paged_home, "ada", "")
+    begin(page, "Manual")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    turn = ask(page, "When is the boiler drained?")
+    ended(turn)
+    link = turn.get_by_role("link", name="See the page")
+    link.wait_for()
+    assert not [url for url in asked if "/images/" in url]
+    link.click()
+    picture = page.get_by_role("dialog").get_by_role("img")
+    picture.wait_for()
+    page.wait_for_function("() => document.querySelector('dialog img').naturalWidth > 0")
+
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(link).to_be_focused()
+    assert all(url.startswith(paged_home.url) for url in asked)
