@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from llama_cloud import LlamaCloud
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 from tests import engines
 from tests.e2e.houses import COOKIE, house
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "dashboard" / "localcloud" / "samples"
 IMAGES = ROOT / "docs" / "images"
 QUESTION = "What does the MIT licence ask of me when I sell a product?"
-SIZE = {"width": 1280, "height": 800}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 MOST_BYTES = 200_000
 
 
