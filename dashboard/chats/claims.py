@@ -19,7 +19,6 @@ CLAIM_LASTS = timedelta(seconds=20)
 """Longer than a creation call may take (10 s): a claim older than this belongs to a process that died."""
 PATIENCE = 12.0
 """Seconds a second submission waits for the first one's outcome: a little longer than the call may take."""
-ADOPTED_WITHIN = 2.0
 WAIT_STEP = 0.1
 """Seconds between two looks at a claim that somebody else is working on."""
 
@@ -104,14 +103,6 @@ def wait_for_outcome(attempt: CreationAttempt) -> CreationAttempt:
             settle_dead_claim(attempt)
             continue
         time.sleep(WAIT_STEP)
-
-
-def wait_for_adoption(attempt: CreationAttempt) -> None:
-    """Somebody else may be looking for the same session, and find it a moment after this one did not."""
-    ends = time.monotonic() + ADOPTED_WITHIN
-    while attempt.session_id is None and time.monotonic() < ends:
-        time.sleep(WAIT_STEP)
-        attempt.refresh_from_db()
 
 
 def settle_dead_claim(attempt: CreationAttempt, *, why: str = "process_died") -> None:

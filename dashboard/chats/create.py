@@ -17,14 +17,7 @@ from django.utils import timezone
 from dashboard import upstream
 from dashboard.audit.actions import AuditAction, Outcome
 from dashboard.audit.trail import Origin, record
-from dashboard.chats.claims import (
-    SessionChoice,
-    TokenReused,
-    claim,
-    settle_dead_claim,
-    wait_for_adoption,
-    wait_for_outcome,
-)
+from dashboard.chats.claims import SessionChoice, TokenReused, claim, settle_dead_claim, wait_for_outcome
 from dashboard.chats.models import ChatSession, CreationAttempt
 from dashboard.chats.reconcile import SEARCH_BUDGET, reconcile
 from dashboard.chats.store import no_history, store_created, store_summaries
@@ -80,8 +73,7 @@ def create_session(
         return _call(client, attempt, actor, choice, origin)
     attempt = wait_for_outcome(attempt)
     if attempt.state == State.UNKNOWN:
-        if reconcile(client, attempt, origin=origin) is None:
-            wait_for_adoption(attempt)
+        reconcile(client, attempt, origin=origin)
         attempt.refresh_from_db()
     if attempt.session is not None:
         return attempt.session
