@@ -9,7 +9,7 @@ PIP    := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 export CORRAL_REQUIRE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test system bench lint lock clean
+.PHONY: help demo test system bench lint lock screenshots clean
 
 help:
 	@echo "make demo     start everything with sample documents on http://127.0.0.1:8000"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint     check style, types, templates and the arrows between rooms"
 	@echo "make system   the long tests: kills, load, upgrade"
 	@echo "make bench    measure, each number as a ratio"
+	@echo "make screenshots  take the README's pictures anew"
 	@echo "make lock     pin the versions anew"
 	@echo "make clean    remove what make made (not the demo's data)"
 
@@ -66,6 +67,9 @@ lock: $(VENV)/.dev
 	@$(PIP) install uv
 	@$(LOCK) --extra postgres pyproject.toml --output-file requirements.lock
 	@$(LOCK) --extra postgres --extra dev --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+
+screenshots: $(VENV)/.dev
+	@$(PY) -m docs.screenshots
 
 clean:
 	rm -rf $(VENV) staticfiles .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -62,6 +62,11 @@ def axe(page: Page) -> dict[str, list[str]]:
     return found
 
 
+def settle(page: Page) -> None:
+    """Wait until the regions that renew themselves have done so."""
+    expect(page.locator(".htmx-request")).to_have_count(0)
+
+
 def focused(page: Page) -> str:
     """What has the focus, as its tag and its words; "" when nothing has."""
     words: str = page.evaluate(

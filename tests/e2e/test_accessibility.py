@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.browser import axe
+from tests.e2e.browser import axe, settle
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import BROKEN, House, house
 from tests.e2e.seed import PASSWORD
@@ -21,7 +21,7 @@ REFUSED = "Failed to load resource"
 @pytest.mark.parametrize("name", ["open", "unbound", "locked", "failed", "gone", "hostile", "full", "bens"])
 def test_a_session_in_each_state(visit: Visit, home: House, name: str) -> None:
     page = visit(home, "ada", home.path(name))
-    page.wait_for_load_state("networkidle")
+    settle(page)
 
     assert axe(page) == {}
 
@@ -42,7 +42,7 @@ def test_a_session_in_each_state(visit: Visit, home: House, name: str) -> None:
 )
 def test_a_page_for_members(visit: Visit, home: House, path: str) -> None:
     page = visit(home, "ada", path)
-    page.wait_for_load_state("networkidle")
+    settle(page)
 
     assert axe(page) == {}
 

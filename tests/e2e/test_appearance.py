@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.browser import settle
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 
@@ -58,7 +59,7 @@ def test_motion_is_spared_those_who_ask_for_it(visit: Visit, home: House) -> Non
 @pytest.mark.parametrize("width", [320, 1280])
 def test_a_session_prints_as_a_document(visit: Visit, home: House, width: int) -> None:
     page = visit(home, "ada", home.path("locked"), viewport={"width": width, "height": 900})
-    page.wait_for_load_state("networkidle")
+    settle(page)
     if width == 320:
         page.get_by_text("Sources and last run").click()
     page.emulate_media(media="print")

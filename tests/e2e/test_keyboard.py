@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.browser import NARROW, focus_is_visible, focused, tab_to
+from tests.e2e.browser import NARROW, focus_is_visible, focused, settle, tab_to
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 from tests.e2e.seed import PASSWORD
@@ -62,7 +62,7 @@ def test_what_is_wrong_with_a_form_gets_the_focus_and_leads_to_the_field(visit: 
 @pytest.mark.parametrize("path", ["/sessions/", "/sessions/new/", "locked"])
 def test_no_stop_on_a_phone_is_hidden_behind_the_navigation(visit: Visit, home: House, path: str) -> None:
     page = visit(home, "ada", home.path(path) if path == "locked" else path, viewport={"width": NARROW, "height": 560})
-    page.wait_for_load_state("networkidle")
+    settle(page)
     stops = 0
     page.keyboard.press("Tab")
     while focused(page) and stops < 80:

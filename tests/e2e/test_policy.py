@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.browser import NARROW, WIDE
+from tests.e2e.browser import NARROW, WIDE, settle
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 
@@ -25,7 +25,7 @@ TRY = "() => { try { %s; } catch (error) { return error.name; } return 'allowed'
 )
 def test_a_string_cannot_become_html_or_script(visit: Visit, home: House, attempt: str) -> None:
     page = visit(home, "ada", home.path("locked"), expect=("This document requires", "Creating a TrustedTypePolicy"))
-    page.wait_for_load_state("networkidle")
+    settle(page)
 
     assert page.evaluate(TRY % attempt) == "TypeError"
     assert page.evaluate("window.__violations.splice(0).length") == 1
@@ -36,7 +36,7 @@ def test_a_string_cannot_become_html_or_script(visit: Visit, home: House, attemp
 )
 def test_the_admin_breaks_no_policy(visit: Visit, home: House, path: str) -> None:
     page = visit(home, "cy", path)
-    page.wait_for_load_state("networkidle")
+    settle(page)
 
     assert page.locator("#content").is_visible()
 
@@ -45,7 +45,7 @@ def test_the_admin_breaks_no_policy(visit: Visit, home: House, path: str) -> Non
 @pytest.mark.parametrize("path", ["/sessions/", "hostile"])
 def test_hostile_text_is_text(visit: Visit, home: House, path: str, width: int) -> None:
     page = visit(home, "ada", home.path(path) if path.isalpha() else path, viewport={"width": width, "height": 900})
-    page.wait_for_load_state("networkidle")
+    settle(page)
 
     shown = page.locator("main").inner_text()
     assert "<script>alert(1)</script>" in shown

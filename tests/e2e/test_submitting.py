@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from tests.e2e.browser import settle
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 from tests.localcloud.fixtures import RunningLocalcloud
@@ -32,7 +33,7 @@ def test_a_double_click_makes_one_session(visit: Visit, home: House, cloud: Runn
     before = creations(cloud)
     page.get_by_role("button", name="Create session").dblclick()
     page.wait_for_url(CREATED)
-    page.wait_for_load_state("networkidle")
+    settle(page)
 
     assert creations(cloud) == before + 1
 

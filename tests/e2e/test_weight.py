@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.browser import settle
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 
 LIMIT = 60_000
 """Bytes, headers and everything included (design.md, Behaviour)."""
-MOST_REQUESTS = 17
-"""The page, its style sheet and icon, htmx, its behaviours, and the two regions that ask for themselves."""
+MOST_REQUESTS = 8
+"""The page, its style sheet and icon, one script with htmx and all behaviours, and what the page asks for itself."""
 
 
 @dataclass
@@ -75,7 +76,7 @@ def test_a_first_visit_stays_light(visit: Visit, home: House, person: str, path:
 
 def test_a_second_visit_loads_no_file_again(visit: Visit, home: House) -> None:
     page = visit(home, "ada", "/sessions/")
-    page.wait_for_load_state("networkidle")
+    settle(page)
     wire = Wire.of(page)
     page.goto("/sessions/new/", wait_until="networkidle")
     page.goto("/sessions/", wait_until="networkidle")
