@@ -367,7 +367,7 @@ def must_be_safe(fragment: str) -> None:
 def test_whatever_stands_in_an_event_stays_text(
     faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, evil: str
 ) -> None:
-    events = [
+    events: list[dict[str, Any]] = [
         {"type": "user_input", "content": evil},
         {"type": "thinking_delta", "content": evil},
         {"type": "thinking", "content": evil},
