@@ -39,9 +39,11 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path, start_localcloud: Star
 @pytest.fixture(params=ENGINES)
 def pair(request: pytest.FixtureRequest, tmp_path: Path, start_localcloud: StartLocalcloud) -> Iterator[Stack]:
     """Two servers of one process each."""
-    with database_of(request.param, tmp_path) as url:
-        with stack_of(tmp_path, start_localcloud, url, servers=2, processes=1, delay=0.03) as made:
-            yield made
+    with (
+        database_of(request.param, tmp_path) as url,
+        stack_of(tmp_path, start_localcloud, url, servers=2, processes=1, delay=0.03) as made,
+    ):
+        yield made
 
 
 def state_of(stack: Stack) -> tuple[str, str]:
