@@ -53,6 +53,15 @@ def test_however_a_text_is_cut_it_is_rendered_as_if_it_came_whole(data: Any, who
     assert settler.tail == ""
 
 
+@given(documents(), st.integers(2, 7))
+@settings(max_examples=300, deadline=None)
+def test_a_few_characters_at_a_time(whole: str, size: int) -> None:
+    settler = Settler()
+    parts = [whole[start : start + size] for start in range(0, len(whole), size)]
+
+    assert "".join([settler.feed(part) for part in parts]) + settler.finish() == render(whole)
+
+
 @given(documents())
 @settings(max_examples=150, deadline=None)
 def test_character_by_character(whole: str) -> None:
@@ -66,7 +75,7 @@ def test_a_list_whose_next_number_comes_in_two_parts_stays_one_list() -> None:
 
     html = "".join([settler.feed(part) for part in ("1. a\n\n2", ". b\n\n", "End")]) + settler.finish()
 
-    assert html.count("<ol>") == 1
+    assert html.count("<ol") == 1
 
 
 def test_a_link_defined_in_one_block_is_known_in_later_ones() -> None:

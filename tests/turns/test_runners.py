@@ -236,6 +236,17 @@ def test_the_log_refuses_whoever_has_no_lease(session: ChatSession, ada: User) -
     assert not turn.log.exists()
 
 
+def test_only_whoever_holds_the_lease_ends_a_turn_and_only_once(session: ChatSession, ada: User) -> None:
+    turn = orphan(session, ada, lease_holder="me")
+
+    assert not turn.end(TurnState.FAILED, holder="somebody else")
+    assert turn.end(TurnState.ANSWERED, holder="me")
+    assert not turn.end(TurnState.FAILED, holder="me")
+    assert not turn.end(TurnState.FAILED, holder="")
+    turn.refresh_from_db()
+    assert turn.state == TurnState.ANSWERED
+
+
 # --- the process ends -----------------------------------------------------------------------------------------------
 
 
