@@ -28,7 +28,7 @@ from dashboard.turns.states import TurnState
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=12)
+LEASE = timedelta(seconds=9)
 HEARTBEAT = 3.0
 """Seconds between two renewals of all leases of this process."""
 LOOK_EVERY = 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import Any
 
@@ -13,7 +14,7 @@ from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns import run
 from dashboard.turns.ask import stop as stop_turn
-from dashboard.turns.eventlog import read_entries
+from dashboard.turns.eventlog import EVENT_LOG, read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import Citation
 from dashboard.web import running
@@ -148,14 +149,16 @@ def test_a_stop_with_an_error_fails_the_turn_and_says_why(
 def test_the_first_token_is_forwarded_at_once_even_right_after_a_step(
     faulty: FaultyServer, session: ChatSession, ada: User
 ) -> None:
-    parts = [(0.3, sse(question(), call(), result(), delta("First"))), (1.5, sse(delta(" second"), stop()))]
-    script(faulty, session, event_stream(*parts))
+    """By the thread that reads it: nothing that looks every now and then is needed."""
+    script(faulty, session, event_stream(sse(question(), call(), result(), delta("1")), (3.0, sse(delta("2"), stop()))))
+    turn = put_without_running(session, ada)
+    one = run.Run(turn, running.RUNNERS._client(), EVENT_LOG, running.RUNNERS.holder, lambda _: False)
+    thread = threading.Thread(target=one)
+    thread.start()
 
-    turn = put(session, ada)
-    steps = until(lambda: turn.log.filter(type="tool_result").exists())
-    assert steps
+    until(lambda: turn.log.filter(type="tool_result").exists())
     until(lambda: turn.log.filter(type="text_delta").exists(), 1.0)
-    ended(turn)
+    thread.join(20)
 
 
 def test_later_deltas_are_joined_to_frames(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
@@ -450,7 +453,7 @@ def test_stopping_twice_is_recorded_once(faulty: FaultyServer, session: ChatSess
 def test_stopped_before_the_question_left_it_is_not_sent(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
     script(faulty, session, sse(*WHOLE))
     turn = put_without_running(session, ada)
-    one = run.Run(turn, running.RUNNERS._client(), running.EVENT_LOG, running.RUNNERS.holder, lambda _: False)
+    one = run.Run(turn, running.RUNNERS._client(), EVENT_LOG, running.RUNNERS.holder, lambda _: False)
     one.stop()
 
     one()

@@ -17,7 +17,7 @@ from dashboard.config import upstream_client
 from dashboard.turns import run as run_module
 from dashboard.turns import runners as runners_module
 from dashboard.turns.ask import stop as stop_turn
-from dashboard.turns.eventlog import EventLog, LeaseLost
+from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.run import Run
 from dashboard.turns.runners import Runners
@@ -229,11 +229,22 @@ def test_the_log_refuses_whoever_has_no_lease(session: ChatSession, ada: User) -
     turn = orphan(session, ada)
     entry = Entry(1, "text", "{}")
 
-    late = running.EVENT_LOG.append(turn.pk, [entry], holder="somebody else")
+    late = EVENT_LOG.append(turn.pk, [entry], holder="somebody else")
 
     with pytest.raises(LeaseLost):
         late.result(10)
     assert not turn.log.exists()
+
+
+def test_only_whoever_holds_the_lease_ends_a_turn_and_only_once(session: ChatSession, ada: User) -> None:
+    turn = orphan(session, ada, lease_holder="me")
+
+    assert not turn.end(TurnState.FAILED, holder="somebody else")
+    assert turn.end(TurnState.ANSWERED, holder="me")
+    assert not turn.end(TurnState.FAILED, holder="me")
+    assert not turn.end(TurnState.FAILED, holder="")
+    turn.refresh_from_db()
+    assert turn.state == TurnState.ANSWERED
 
 
 # --- the process ends -----------------------------------------------------------------------------------------------
@@ -296,7 +307,7 @@ def test_a_takeover_is_left_to_the_next_process(
 
 def test_a_question_that_has_not_left_is_asked_by_the_next_process(session: ChatSession, ada: User) -> None:
     turn = orphan(session, ada, lease_holder=running.RUNNERS.holder)
-    one = Run(turn, upstream_client(), running.EVENT_LOG, running.RUNNERS.holder, lambda _: False)
+    one = Run(turn, upstream_client(), EVENT_LOG, running.RUNNERS.holder, lambda _: False)
     one.abandon()
 
     one()
