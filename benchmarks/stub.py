@@ -1,6 +1,6 @@
 """Stands for LlamaCloud: answers at once, and questions at the pace of a model, a token every 20 ms.
 
-What is measured is the server in front of it. Every token is the time it was sent, so that whoever sees it knows how
+What is measured is the server in front of it. A question that ends in "in 500 tokens" is answered in so many. Every token is the time it was sent, so that whoever sees it knows how
 long it was under way (see ``token``).
 
 ``python benchmarks/stub.py PORT``. One thread, one event loop, no framework: it must never be the slowest part.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -68,6 +69,8 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._next_at = self._loop.time()
         self._sent: list[str] = []
+        asked_for = re.search(r"in (\d+) tokens$", prompt)
+        self._tokens = int(asked_for[1]) if asked_for else TOKENS
         transport.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
             + _event("message", {"type": "user_input", "content": prompt})
@@ -82,7 +85,7 @@ class Stream:
             word += "\n\n"
         self._sent.append(word)
         self._transport.write(_event("delta", {"type": "text_delta", "content": word}))
-        if len(self._sent) < TOKENS:
+        if len(self._sent) < self._tokens:
             # By the clock, not by the last step: a busy machine must not stretch the answer.
             self._next_at += TOKEN_SECONDS
             self._loop.call_at(self._next_at, self._step)
