@@ -188,20 +188,18 @@ def play(plan: list[dict[str, Any]], machine: Machine) -> Round:
     with machine, loose(plan) as readers:
         told = json.loads(readers.communicate()[0])
     time.sleep(SETTLED_SECONDS)
-    problems = [
-        reader["problem"] or "no token" for reader in told["readers"] if reader["problem"] or not reader["first"]
-    ]
-    readers = [reader for reader in told["readers"] if reader["first"] and reader["finished"]]
+    everybody = told["readers"]
+    well = [reader for reader in everybody if reader["first"] and reader["finished"] and not reader["problem"]]
     return Round(
-        first=[1000 * (reader["first"] - reader["began"]) for reader in readers],
-        first_under_way=[1000 * (reader["first"] - reader["first_sent"]) for reader in readers],
-        end=[1000 * (reader["finished"] - reader["last_sent"]) for reader in readers],
-        frames=[1000 * seconds for reader in readers for seconds in reader["under_way"]],
+        first=[1000 * (reader["first"] - reader["began"]) for reader in well],
+        first_under_way=[1000 * (reader["first"] - reader["first_sent"]) for reader in well],
+        end=[1000 * (reader["finished"] - reader["last_sent"]) for reader in well],
+        frames=[1000 * seconds for reader in well for seconds in reader["under_way"]],
         cpu=1000 * machine.cpu_used / len(plan),
         megabytes=machine.memory_grown / len(plan),
         client_cpu=1000 * told["cpu"] / len(plan),
-        resumed=sum(reader["resumed"] for reader in told["readers"]),
-        problems=problems,
+        resumed=sum(reader["resumed"] for reader in everybody),
+        problems=[reader["problem"] or "no token" for reader in everybody if reader["problem"] or not reader["first"]],
     )
 
 
@@ -225,9 +223,8 @@ def compare(ours: Ours, bare: Bare, servers: Servers, stub: int, turns: int, rou
     added("end", gather(a, "end"), gather(b, "end"), at_most=END)
     added("newest token of a frame", gather(a, "frames"), gather(b, "frames"))
     cpu = [statistics.median(one.cpu for one in side) for side in (a, b)]
-    print(
-        f"  {'CPU an answer':<26} {cpu[0] / cpu[1]:8.2f}x   {cpu[0]:.1f} : {cpu[1]:.1f} ms{verdict(cpu[0] / cpu[1], CPU_RATIO)}"
-    )
+    times = cpu[0] / cpu[1]
+    print(f"  {'CPU an answer':<26} {times:8.2f}x   {cpu[0]:.1f} : {cpu[1]:.1f} ms{verdict(times, CPU_RATIO)}")
     memory = [max(one.megabytes for one in side) for side in (played[ours], played[bare])]
     print(f"  {'memory a live turn':<26} {memory[0]:8.2f} MB  (bare {memory[1]:.2f}){verdict(memory[0], MEGABYTES)}")
     sides = " : ".join(f"{statistics.median(one.client_cpu for one in side):.1f}" for side in (a, b))
@@ -242,9 +239,8 @@ def elsewhere(ours: Ours, machine: Machine, rounds: int) -> None:
     print(f"\n{CROWD} turns asked of one process and watched at another, {rounds} rounds")
     tell_problems(played)
     late = statistics.median(frames)
-    print(
-        f"  {'newest token of a frame':<26} {late:8.1f} ms (p90 {percentile(frames, 0.9):.1f}){verdict(late, ELSEWHERE)}"
-    )
+    tenth = percentile(frames, 0.9)
+    print(f"  {'newest token of a frame':<26} {late:8.1f} ms (p90 {tenth:.1f}){verdict(late, ELSEWHERE)}")
 
 
 def pages(corral: Corral, ours: Ours) -> None:

@@ -1,7 +1,7 @@
 """Stands for LlamaCloud: answers at once, and questions at the pace of a model, a token every 20 ms.
 
-What is measured is the server in front of it. A question that ends in "in 500 tokens" is answered in so many. Every token is the time it was sent, so that whoever sees it knows how
-long it was under way (see ``token``).
+What is measured is the server in front of it. Every token is the time it was sent, so that whoever sees it knows how
+long it was under way (see ``token``). A question that ends in "in 500 tokens" is answered in so many.
 
 ``python benchmarks/stub.py PORT``. One thread, one event loop, no framework: it must never be the slowest part.
 """
