@@ -26,6 +26,8 @@ from servers import HERE, Corral, Servers, connected
 from stub import TOKEN_SECONDS, TOKENS
 
 ANSWER_SECONDS = TOKENS * TOKEN_SECONDS
+WARM_UP = 2
+"""Rounds that do not count: threads, connections and caches are made."""
 SETTLED_SECONDS = 1.0
 """Pause after a round, so that what it left to do is not counted against the next."""
 FIRST_TOKEN = {1: 10, 50: 20, 200: 60}
@@ -104,9 +106,9 @@ class Bare:
         self.port = port
         self._index_ids = index_ids
 
-    def plan(self, turns: int) -> list[dict[str, Any]]:
+    def plan(self, turns: int, prompt: str) -> list[dict[str, Any]]:
         """Everybody asks, and reads the answer to it."""
-        fields = [("session_id", "ses-1"), ("project_id", "prj-main"), ("prompt", "What was decided?")]
+        fields = [("session_id", "ses-1"), ("project_id", "prj-main"), ("prompt", prompt)]
         body = urlencode([*fields, *(("index_ids", pk) for pk in self._index_ids)])
         step = {"port": self.port, "request": request("POST", "/ask/", body=body)}
         return [{"at": at, "steps": [step], "end": '"type":"stop"'} for at in spread(turns)]
@@ -121,13 +123,16 @@ class Ours:
         self.asked = [0] * len(self._askers)
         self._watched_at = watched_at or corral.port
 
-    def plan(self, turns: int) -> list[dict[str, Any]]:
+    def plan(self, turns: int, prompt: str = "What was decided?") -> list[dict[str, Any]]:
         """Everybody sends the composer as htmx does, and then watches the answer as htmx does."""
-        return [self._reader(at, [self._ask(number), self._watch(number)]) for number, at in enumerate(spread(turns))]
+        return [
+            self._reader(at, [self._ask(number, prompt), self._watch(number)])
+            for number, at in enumerate(spread(turns))
+        ]
 
     def crowd(self, turns: int, watchers: int, tokens: int) -> list[dict[str, Any]]:
         """Long answers, each asked for by one and watched by more."""
-        prompt = f"What was decided? Say it in {tokens} tokens"
+        prompt = f"What was decided? Say it in {tokens} tokens."
         readers = []
         for number, at in enumerate(spread(turns)):
             readers.append(self._reader(at, [self._ask(number, prompt), self._watch(number)]))
@@ -138,7 +143,7 @@ class Ours:
     def _reader(self, at: float, steps: list[dict[str, Any]]) -> dict[str, Any]:
         return {"at": at, "steps": steps, "end": "event: turn-ended"}
 
-    def _ask(self, number: int, prompt: str = "What was decided?") -> dict[str, Any]:
+    def _ask(self, number: int, prompt: str) -> dict[str, Any]:
         self.asked[number] += 1
         nonce = f"{number}-{self.asked[number]}-{time.monotonic_ns()}"
         body = urlencode({"csrfmiddlewaretoken": CSRF, "nonce": nonce, "prompt": prompt})
@@ -203,20 +208,31 @@ def play(plan: list[dict[str, Any]], machine: Machine) -> Round:
     )
 
 
-def compare(ours: Ours, bare: Bare, servers: Servers, stub: int, turns: int, rounds: int) -> None:
-    """So many turns at once on both, in turns; print what was added."""
+def compare(ours: Ours, bare: Bare, servers: Servers, stub: int, turns: int, rounds: int, thinks: int) -> None:
+    """So many turns at once on both, in turns; print what was added.
+
+    Args:
+        ours, bare: what is compared.
+        servers, stub: where their upstream runs.
+        turns: how many at once.
+        rounds: how often.
+        thinks: milliseconds from the question to the first token.
+    """
+    prompt = f"What was decided? Say it after {thinks} ms."
     machines = {site: Machine(servers.pids(site.port)) for site in (ours, bare)}
     upstream = Machine(servers.pids(stub))
     played: dict[Any, list[Round]] = {ours: [], bare: []}
 
     def play_on(site: Ours | Bare) -> float:
-        played[site].append(play(site.plan(turns), machines[site]))
+        played[site].append(play(site.plan(turns, prompt), machines[site]))
         return 0
 
     with upstream:
-        interleaved(lambda: play_on(ours), lambda: play_on(bare), rounds=rounds, warm_up=1)
-    a, b = (played[site][1:] for site in (ours, bare))
-    print(f"\n{turns} turn{'s' if turns > 1 else ''} at once, {rounds} rounds")
+        interleaved(lambda: play_on(ours), lambda: play_on(bare), rounds=rounds, warm_up=WARM_UP)
+    a, b = (played[site][WARM_UP:] for site in (ours, bare))
+    print(
+        f"\n{turns} turn{'s' if turns > 1 else ''} at once, first token after {thinks} ms, {rounds} rounds, load {load()}"
+    )
     tell_problems([*played[ours], *played[bare]])
     added("first token", gather(a, "first"), gather(b, "first"), at_most=FIRST_TOKEN.get(turns))
     added("  once LlamaCloud sent it", gather(a, "first_under_way"), gather(b, "first_under_way"))
@@ -225,10 +241,10 @@ def compare(ours: Ours, bare: Bare, servers: Servers, stub: int, turns: int, rou
     cpu = [statistics.median(one.cpu for one in side) for side in (a, b)]
     times = cpu[0] / cpu[1]
     print(f"  {'CPU an answer':<26} {times:8.2f}x   {cpu[0]:.1f} : {cpu[1]:.1f} ms{verdict(times, CPU_RATIO)}")
-    memory = [max(one.megabytes for one in side) for side in (played[ours], played[bare])]
+    memory = [max(one.megabytes for one in side) for side in (a, b)]
     print(f"  {'memory a live turn':<26} {memory[0]:8.2f} MB  (bare {memory[1]:.2f}){verdict(memory[0], MEGABYTES)}")
     sides = " : ".join(f"{statistics.median(one.client_cpu for one in side):.1f}" for side in (a, b))
-    total = upstream.cpu_used * 1000 / (turns * 2 * (rounds + 1))
+    total = upstream.cpu_used * 1000 / (turns * 2 * (rounds + WARM_UP))
     print(f"  not counted, ms of CPU an answer: the readers {sides}, what stands for LlamaCloud {total:.1f}")
 
 
@@ -236,7 +252,7 @@ def elsewhere(ours: Ours, machine: Machine, rounds: int) -> None:
     """Asked of one process, watched at another one over the same database."""
     played = [play(ours.plan(CROWD), machine) for _ in range(rounds + 1)]
     frames = gather(played[1:], "frames")
-    print(f"\n{CROWD} turns asked of one process and watched at another, {rounds} rounds")
+    print(f"\n{CROWD} turns asked of one process and watched at another, {rounds} rounds, load {load()}")
     tell_problems(played)
     late = statistics.median(frames)
     tenth = percentile(frames, 0.9)
@@ -263,9 +279,14 @@ def pages(corral: Corral, ours: Ours) -> None:
             told = json.loads(readers.communicate()[0])
         idle += page_times()
     problems = [reader["problem"] for reader in told["readers"] if reader["problem"]]
-    print(f"\nThe list of sessions, {WATCHERS} watching {LIVE} answers : nobody, one process")
+    print(f"\nThe list of sessions, {WATCHERS} watching {LIVE} answers : nobody, one process, load {load()}")
     report("  page", busy, idle, unit="ms", at_most=PAGES)
     print(f"  errors: {len(problems)}{' ' + repr(problems[0]) if problems else ''}", flush=True)
+
+
+def load() -> str:
+    """How busy the machine is, with everything on it."""
+    return f"{os.getloadavg()[0]:.0f}"
 
 
 def tell_problems(rounds: list[Round]) -> None:
@@ -299,6 +320,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--turns", type=int, nargs="*", default=[1, 50, 200])
+    options.add_argument("--thinks", type=int, nargs="*", default=[0, 500], help="milliseconds to the first token")
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--only", choices=("turns", "elsewhere", "pages"))
     asked = options.parse_args()
@@ -317,7 +339,8 @@ def added_to_answers(servers: Servers, asked: argparse.Namespace) -> None:
     ours = Ours(corral)
     print(f"Live answers, Corral : bare pass-through, {asked.processes} processes each")
     for turns in asked.turns:
-        compare(ours, bare, servers, stub, turns, asked.rounds * (5 if turns < 10 else 1))
+        for thinks in asked.thinks:
+            compare(ours, bare, servers, stub, turns, asked.rounds * (3 if turns < 10 else 1), thinks)
 
 
 def with_one_process(servers: Servers, asked: argparse.Namespace) -> None:
