@@ -230,9 +230,8 @@ def compare(ours: Ours, bare: Bare, servers: Servers, stub: int, turns: int, rou
     with upstream:
         interleaved(lambda: play_on(ours), lambda: play_on(bare), rounds=rounds, warm_up=WARM_UP)
     a, b = (played[site][WARM_UP:] for site in (ours, bare))
-    print(
-        f"\n{turns} turn{'s' if turns > 1 else ''} at once, first token after {thinks} ms, {rounds} rounds, load {load()}"
-    )
+    many = f"{turns} turn{'s' if turns > 1 else ''} at once"
+    print(f"\n{many}, first token after {thinks} ms, {rounds} rounds, load {load()}")
     tell_problems([*played[ours], *played[bare]])
     added("first token", gather(a, "first"), gather(b, "first"), at_most=FIRST_TOKEN.get(turns))
     added("  once LlamaCloud sent it", gather(a, "first_under_way"), gather(b, "first_under_way"))
