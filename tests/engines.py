@@ -1,4 +1,4 @@
-"""What this machine has beside Python: Chromium and PostgreSQL.
+"""What this machine has beside Python: Chromium, nginx and PostgreSQL.
 
 Tests that need one are skipped with the reason where it is missing, unless ``CORRAL_REQUIRE`` (a comma list) names it:
 then its absence is a failure. ``python -m tests.engines postgres`` says the same by its exit status, 0 for present,
@@ -22,6 +22,11 @@ def chromium() -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
+def nginx() -> str | None:
+    """Answer the path of nginx, which Debian keeps out of people's search path."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
 @cache
 def postgres() -> str | None:
     """Answer ``CORRAL_TEST_POSTGRES``, the address of a database whose owner may create others, if it answers."""
@@ -39,6 +44,7 @@ def postgres() -> str | None:
 
 ENGINES: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (chromium, "no Chromium on this machine (Debian: apt-get install chromium)"),
+    "nginx": (nginx, "no nginx on this machine (Debian: apt-get install nginx-light)"),
     "postgres": (postgres, "no PostgreSQL answers at CORRAL_TEST_POSTGRES"),
 }
 

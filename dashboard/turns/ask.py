@@ -203,7 +203,10 @@ def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
 
 def _sources(session: ChatSession, chosen: tuple[str, ...]) -> tuple[str, ...]:
     if session.is_bound:
-        return tuple(session.sources.order_by("position").values_list("index_id", flat=True))
+        bound = tuple(session.sources.order_by("position").values_list("index_id", flat=True))
+        if not bound:
+            raise BadQuestion("The sources of this session are not known, so it cannot be asked here.")
+        return bound
     sources = tuple(dict.fromkeys(chosen))
     if not sources:
         raise BadQuestion("Choose at least one source for this question. Your question is kept.")

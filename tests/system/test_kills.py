@@ -2,165 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import dj_database_url
 import pytest
-import requests
 
-from tests import engines
-from tests.localcloud.fixtures import RunningLocalcloud, StartLocalcloud, start_localcloud
-from tests.processes import PATIENCE, Running, free_port, manage, running
-from tests.system.chaos import ChaosProxy, Passage
+from tests.localcloud.fixtures import StartLocalcloud
+from tests.processes import PATIENCE
+from tests.system.chaos import Passage
 from tests.system.reader import Reading, read_turn
+from tests.system.stack import ENGINES, Stack, database_of, stack_of, start_localcloud
 
 pytestmark = pytest.mark.system
 __all__ = ["start_localcloud"]
 
-PASSWORD = "correct horse battery staple"
-PROMPT = "What does the policy say about trains and hotels?"
 SEED = 20_26
 
 
-@dataclass
-class Stack:
-    """Everything a question needs, as processes: localcloud behind a proxy that can be cut, and two web processes."""
-
-    cloud: RunningLocalcloud
-    proxy: ChaosProxy
-    server: Running
-    address: str
-    database: str
-    browser: requests.Session
-
-    def ask(self) -> tuple[str, str]:
-        """Create a session and ask in it; answer the session's and the turn's path."""
-        page = self.browser.get(f"{self.address}/sessions/new/", timeout=PATIENCE)
-        created = self._post(
-            "/sessions/new/",
-            page.text,
-            index_ids=re.findall(r'name="index_ids" value="([^"]+)"', page.text),
-            idempotency_token=_value(page.text, "idempotency_token"),
-        )
-        session = "/" + created.url.split("/", 3)[3]
-        asked = self._post(f"{session}turns/", created.text, prompt=PROMPT, nonce=_value(created.text, "nonce"))
-        assert asked.status_code == 200, asked.text
-        return session, f"{session}turns/1/"
-
-    def _post(self, path: str, page: str, **fields: Any) -> requests.Response:
-        form = {**fields, "csrfmiddlewaretoken": _value(page, "csrfmiddlewaretoken")}
-        for _ in range(20):
-            try:
-                return self.browser.post(
-                    self.address + path, data=form, headers={"Referer": self.address}, timeout=PATIENCE
-                )
-            except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
-                # The process was killed under the request: a person presses the button again, on the same form.
-                time.sleep(0.2)
-        raise AssertionError(f"{path} never answered")
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask the database."""
-        with closing(_connect(self.database)) as connection:
-            cursor = connection.cursor()
-            cursor.execute(sql)
-            return list(cursor.fetchall())
-
-    def kill_the_runner(self) -> None:
-        """kill -9 the process that holds the lease of the newest turn."""
-        for (holder,) in self.query("SELECT lease_holder FROM dashboard_turn ORDER BY id DESC LIMIT 1"):
-            if holder:
-                os.kill(int(holder.split(":")[1]), signal.SIGKILL)
-
-
-def _connect(url: str) -> Any:
-    if url.startswith("sqlite"):
-        import sqlite3
-
-        return sqlite3.connect(url.removeprefix("sqlite:///"), timeout=20)
-    import psycopg
-
-    return psycopg.connect(url)
-
-
-def _value(page: str, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]+)"', page)
-    assert found, f"no {name} in {page[:2000]}"
-    return found[1]
-
-
-@contextmanager
-def postgres_database() -> Iterator[str]:
-    """A database of its own on the tests' server."""
-    import psycopg
-
-    base = engines.postgres()
-    assert base
-    name = f"corral_kills_{os.getpid()}"
-    with psycopg.connect(base, autocommit=True) as server:
-        server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        server.execute(f"CREATE DATABASE {name}")
-    parts = dj_database_url.parse(base)
-    login = f"{parts['USER']}:{parts['PASSWORD']}@" if parts.get("USER") else ""
-    try:
-        yield f"postgres://{login}{parts['HOST']}:{parts['PORT'] or 5432}/{name}"
-    finally:
-        with psycopg.connect(base, autocommit=True) as server:
-            server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=ENGINES)
 def stack(request: pytest.FixtureRequest, tmp_path: Path, start_localcloud: StartLocalcloud) -> Iterator[Stack]:
     """The same on both engines."""
-    if request.param == "sqlite":
-        yield from _stack(tmp_path, start_localcloud, f"sqlite:///{tmp_path / 'corral.sqlite3'}")
-        return
-    if reason := engines.why_missing("postgres"):
-        (pytest.fail if engines.is_required("postgres") else pytest.skip)(reason)
-    with postgres_database() as url:
-        yield from _stack(tmp_path, start_localcloud, url)
-
-
-def _stack(tmp_path: Path, start_localcloud: StartLocalcloud, database: str) -> Iterator[Stack]:
-    cloud = start_localcloud(token_delay=0.01)
-    proxy = ChaosProxy(int(cloud.base_url.rpartition(":")[2]))
-    port = free_port()
-    environment = {
-        "DATABASE_URL": database,
-        "LLAMA_CLOUD_BASE_URL": f"http://127.0.0.1:{proxy.port}",
-        "LLAMA_CLOUD_API_KEY": cloud.api_key,
-    }
-    migrated = manage("migrate", "--verbosity=0", **environment)
-    assert migrated.returncode == 0, migrated.stderr
-    made = manage(
-        "createsuperuser", "--noinput", "--username=ada", "--email=", **environment, DJANGO_SUPERUSER_PASSWORD=PASSWORD
-    )
-    assert made.returncode == 0, made.stderr
-    with running(tmp_path, "serve", f"--port={port}", "--processes=2", **environment) as server:
-        address = f"http://127.0.0.1:{port}"
-        server.wait_for_answer(f"{address}/livez")
-        yield Stack(cloud, proxy, server, address, database, _sign_in(address))
-    proxy.close()
-
-
-def _sign_in(address: str) -> requests.Session:
-    browser = requests.Session()
-    page = browser.get(f"{address}/accounts/login/", timeout=PATIENCE)
-    form = {"login": "ada", "password": PASSWORD, "csrfmiddlewaretoken": _value(page.text, "csrfmiddlewaretoken")}
-    signed_in = browser.post(page.url, data=form, headers={"Referer": page.url}, timeout=PATIENCE)
-    assert signed_in.ok
-    return browser
+    with database_of(request.param, tmp_path) as url, stack_of(tmp_path, start_localcloud, url) as made:
+        yield made
 
 
 # --- the points -------------------------------------------------------------------------------------------------------
@@ -240,7 +108,9 @@ POINTS: list[Point] = [
 ]
 
 
-def test_a_killed_process_loses_no_answer_and_doubles_no_event(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_process_loses_no_answer_and_doubles_no_event(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Twenty turns, each of whose process is killed at another point, read by somebody who comes back with a cursor."""
     chance, totals, ends = random.Random(SEED), Counter[str](), Counter[str]()
     for point in POINTS:
@@ -262,7 +132,7 @@ def test_a_killed_process_loses_no_answer_and_doubles_no_event(stack: Stack, cap
 def _check(stack: Stack, session: str, reading: Reading, point: Point) -> None:
     """The turn ended once, with the whole stored answer, or plainly interrupted where LlamaCloud has none."""
     name = point.__name__
-    assert reading.ended in ("answered", "recovered", "interrupted"), f"{name}: {reading}\n{stack.server.output}"
+    assert reading.ended in ("answered", "recovered", "interrupted"), f"{name}: {reading}\n{stack.said}"
     assert reading.out_of_order == 0, name
     stored = stack.cloud.call("GET", f"/api/v1/chat/{session.strip('/').split('/')[1]}").json()["events"]
     answers = [event["content"] for event in stored if event["type"] == "text"]

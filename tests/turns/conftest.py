@@ -18,8 +18,8 @@ from dashboard.turns.eventlog import EVENT_LOG, read_entries
 from dashboard.turns.models import Turn
 from dashboard.web import running
 from tests.faulty import Answer, FaultyServer, event_stream
-from tests.web.conftest import browser, catalog, connect, embedded, faulty, make_session
 from tests.localcloud.fixtures import localcloud, start_localcloud
+from tests.web.conftest import browser, catalog, connect, embedded, faulty, make_session
 
 __all__ = ["browser", "catalog", "connect", "embedded", "faulty", "localcloud", "start_localcloud"]
 

@@ -13,7 +13,7 @@ from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns import run
 from dashboard.turns.ask import stop as stop_turn
-from dashboard.turns.eventlog import read_entries
+from dashboard.turns.eventlog import EVENT_LOG, read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import Citation
 from dashboard.web import running
@@ -450,7 +450,7 @@ def test_stopping_twice_is_recorded_once(faulty: FaultyServer, session: ChatSess
 def test_stopped_before_the_question_left_it_is_not_sent(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
     script(faulty, session, sse(*WHOLE))
     turn = put_without_running(session, ada)
-    one = run.Run(turn, running.RUNNERS._client(), running.EVENT_LOG, running.RUNNERS.holder, lambda _: False)
+    one = run.Run(turn, running.RUNNERS._client(), EVENT_LOG, running.RUNNERS.holder, lambda _: False)
     one.stop()
 
     one()

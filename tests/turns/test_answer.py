@@ -1,0 +1,218 @@
+"""Growing answers: settled blocks, tails, pieces; the same however cut, and never slower than their length."""
+
+from __future__ import annotations
+
+import re
+import time
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dashboard.turns import markdown
+from dashboard.turns.answer import MAX_CITATIONS, PIECE, Answer, Entry
+from dashboard.turns.markdown import Settler, render
+from dashboard.upstream import read_event
+from dashboard.web.live import fold
+from tests.turns.conftest import call, delta, question, result, stop, text
+
+LINES = st.sampled_from(
+    [
+        "plain words", "**bold** and `code`", "# Heading", "## Heading", "- item", "- ", "* other", "1. one", "2. two",
+        "2", "10) ten", "  indented", "    code", "\tcode", "> quote", ">", "> - in quote", "```", "```python", "~~~",
+        "---", "===", "***", "| a | b |", "|---|:-:|", "a|b", "-|-", "| 1 | 2 |", "<b>html</b>", "\\*not\\*", "",
+        "", "", " ", "[link](http://example.org)", "![image](x.png)", "a  ", "a\\", "&amp; &lt;", "\N{GRINNING FACE}",
+        "e\u0301\u2028x", "<script>alert(1)</script>", "[x](javascript:alert(1))", "~~gone~~", "_a_", "`", "``",
+    ]
+)  # fmt: skip
+ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r"])
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> str:
+    lines = draw(st.lists(st.tuples(LINES, ENDS), max_size=14))
+    whole = "".join(line + end for line, end in lines)
+    return whole if draw(st.booleans()) else whole.rstrip("\r\n")
+
+
+def cut(draw: Any, whole: str) -> list[str]:
+    places = sorted(draw(st.sets(st.integers(0, len(whole)), max_size=25)))
+    return [whole[start:end] for start, end in zip([0, *places], [*places, len(whole)], strict=True)]
+
+
+@given(st.data(), documents())
+@settings(max_examples=400, deadline=None)
+def test_however_a_text_is_cut_it_is_rendered_as_if_it_came_whole(data: Any, whole: str) -> None:
+    settler = Settler()
+
+    html = "".join([settler.feed(part) for part in cut(data.draw, whole)]) + settler.finish()
+
+    assert html == render(whole)
+    assert settler.tail == ""
+
+
+@given(documents())
+@settings(max_examples=150, deadline=None)
+def test_character_by_character(whole: str) -> None:
+    settler = Settler()
+
+    assert "".join([settler.feed(character) for character in whole]) + settler.finish() == render(whole)
+
+
+def test_a_list_whose_next_number_comes_in_two_parts_stays_one_list() -> None:
+    settler = Settler()
+
+    html = "".join([settler.feed(part) for part in ("1. a\n\n2", ". b\n\n", "End")]) + settler.finish()
+
+    assert html.count("<ol>") == 1
+
+
+def test_a_link_defined_in_one_block_is_known_in_later_ones() -> None:
+    settler = Settler()
+    parts = ["[a]: http://example.org\n\nFirst [a].\n\nSecond\n\n[b]: http://exa", "mple.net\n\n[b]\n\nEnd"]
+
+    html = "".join([settler.feed(part) for part in parts]) + settler.finish()
+
+    assert 'href="http://example.org"' in html
+    assert 'href="http://example.net"' in html
+
+
+EVENT = st.one_of(
+    st.builds(delta, documents()),
+    st.builds(text, documents()),
+    st.builds(lambda content: {"type": "thinking_delta", "content": content}, st.text(max_size=5)),
+    st.builds(lambda content: {"type": "thinking", "content": content}, st.text(max_size=5)),
+    st.just(call()),
+    st.just(result()),
+    st.just({"type": "surprise"}),
+)
+
+
+@given(st.lists(st.tuples(EVENT, st.booleans()), max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_the_entries_add_up_to_what_a_fresh_reader_is_shown(events: list[tuple[dict[str, Any], bool]]) -> None:
+    answer, entries = Answer(), list[Entry]()
+    for event, framed in events:
+        entries += answer.take(read_event(event))
+        if framed:
+            entries += answer.frame()
+            html, tail = fold(entries)
+            assert (html, tail.replace("\r\n", "\n").replace("\r", "\n")) == answer.snapshot()
+    entries += answer.close()
+
+    assert fold(entries) == answer.snapshot()
+    assert answer.snapshot()[1] == ""
+    assert "".join(answer.pieces()) == answer.snapshot()[0]
+    assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
+
+
+@given(st.lists(EVENT, max_size=8))
+@settings(max_examples=100, deadline=None)
+def test_only_the_complete_block_counts_where_there_is_one(events: list[dict[str, Any]]) -> None:
+    answer = Answer()
+    for event in [*events, delta("drafted"), text("said")]:
+        answer.take(read_event(event))
+    answer.close()
+
+    assert answer.text[-1] == "said"
+    assert "drafted" not in answer.text[-1]
+
+
+# --- long answers ---------------------------------------------------------------------------------------------------
+
+PARAGRAPHS = "".join(f"Paragraph {number} says *something* worth `reading`.\n\n" for number in range(4_000))[:160_000]
+KINDS = {
+    "paragraphs": PARAGRAPHS,
+    "one line": "word " * 32_000,
+    "one line of code": "```json\n" + '{"a": 1},' * 18_000,
+    "code": "```\n" + "let x = 1;\n" * 15_000 + "```\n",
+    "a list": "- an item of a list\n" * 8_000,
+    "a table": "| a | b |\n|---|---|\n" + "| one | two |\n" * 5_000,
+    "a quote": "> quoted words\n" * 11_000,
+    "brackets": "[" * 60_000,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_answer_takes_time_in_proportion_to_its_length(kind: str) -> None:
+    """Twice the text in small parts takes at most three times as long (the square would be four)."""
+
+    def seconds(content: str) -> float:
+        began = time.thread_time()
+        answer = Answer()
+        for start in range(0, len(content), 500):
+            answer.take(read_event(delta(content[start : start + 500])))
+            answer.frame()
+        answer.close()
+        return time.thread_time() - began
+
+    half = KINDS[kind][: len(KINDS[kind]) // 2]
+    once, twice = seconds(half), seconds(KINDS[kind])
+
+    assert twice < 3 * once + 0.5, (once, twice)
+
+
+def test_two_megabytes_at_once_become_pieces_a_page_can_bear() -> None:
+    whole = ("".join(f"Paragraph {number}\n\n" for number in range(9_000)) * 20)[:2_000_000].rpartition("P")[0]
+    answer = Answer()
+    began = time.thread_time()
+
+    answer.take(read_event(text(whole)))
+    answer.close()
+
+    assert time.thread_time() - began < 60
+    pieces = answer.pieces()
+    assert len(pieces) > 30
+    assert max(map(len, pieces)) < PIECE + 100_000
+    assert "".join(pieces).count("<p>") == whole.count("Paragraph")
+
+
+def test_an_answer_takes_memory_in_proportion_to_its_length() -> None:
+    answer = Answer()
+    tracemalloc.start()
+
+    for start in range(0, len(PARAGRAPHS), 500):
+        answer.take(read_event(delta(PARAGRAPHS[start : start + 500])))
+        answer.frame()
+    answer.close()
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30 * len(PARAGRAPHS)
+
+
+def test_code_that_is_cut_stays_code() -> None:
+    settler = Settler()
+    code = "```python\n" + "x = '<b>'\n" * 20_000 + "```\n\nAfter *that*.\n"
+
+    html = "".join([settler.feed(code[start : start + 999]) for start in range(0, len(code), 999)]) + settler.finish()
+
+    assert html.count("x = '&lt;b&gt;'") == 20_000
+    assert html.endswith("<p>After <em>that</em>.</p>\n")
+    assert re.sub(r"<pre><code[^>]*>.*?</code></pre>\n", "", html, flags=re.DOTALL) == "<p>After <em>that</em>.</p>\n"
+
+
+def test_a_tail_never_grows_beyond_the_bound() -> None:
+    settler = Settler()
+    for _ in range(2000):
+        settler.feed("x" * 100)
+        assert len(settler.tail) <= markdown.FORCED_CUT + 100
+
+
+def test_the_places_of_one_answer_are_bounded() -> None:
+    answer = Answer()
+    for number in range(500):
+        answer.take(read_event(result(number)))
+
+    assert len(answer.citations) == MAX_CITATIONS
+    assert answer.passages == 500
+
+
+def test_a_question_is_no_step() -> None:
+    answer = Answer()
+    for event in [question(), call(), result(), {"type": "surprise"}, delta("x"), text("x"), stop()]:
+        answer.take(read_event(event))
+
+    assert [entry.type for entry in answer.steps] == ["tool_call", "tool_result", "surprise"]

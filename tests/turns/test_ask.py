@@ -1,0 +1,315 @@
+"""Asking: once per form, one at a time per session, within everybody's share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+
+from dashboard.audit.models import AuditEntry
+from dashboard.chats.models import ChatSession
+from dashboard.turns import ask as ask_module
+from dashboard.turns import runners as runners_module
+from dashboard.turns.ask import BadQuestion, SessionGone, TooManyWaiting, TurnRunning, retry
+from dashboard.turns.ask import stop as stop_turn
+from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.runners import claim, place_in_queue
+from dashboard.web import running
+from tests.faulty import FaultyServer, event_stream
+from tests.people import SignIn
+from tests.turns.conftest import ORIGIN, delta, ended, put, question, script, sse, stop, stream_path, text, until
+from tests.web.conftest import make_session
+
+pytestmark = pytest.mark.postgres
+
+ANSWER = sse(question(), text("So."), stop())
+
+
+def slow(faulty: FaultyServer, session: ChatSession) -> ChatSession:
+    """Let this session's answers take a minute."""
+    script(faulty, session, event_stream(sse(question(), delta("Half")), (60.0, b"")), repeat=True)
+    return session
+
+
+def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Do the same in several threads at the same moment; answer what each returned or raised."""
+    barrier, results = threading.Barrier(count), [None] * count
+
+    def one(number: int) -> None:
+        barrier.wait()
+        try:
+            results[number] = work(number)
+        except Exception as error:
+            results[number] = error  # type: ignore[call-overload]  # any of both is wanted
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def test_one_form_sent_eight_times_at_once_is_one_question(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, ANSWER, repeat=True)
+
+    turns = at_once(8, lambda _: put(session, ada, nonce="the same"))
+
+    assert {turn.pk for turn in turns} == {Turn.objects.get().pk}
+    ended(turns[0])
+    assert len(faulty.received("POST", stream_path(session))) == 1
+    assert AuditEntry.objects.filter(action="turn.asked").count() == 1
+    session.refresh_from_db()
+    assert session.questions == 1
+
+
+def test_of_eight_questions_at_once_a_session_answers_one(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    slow(faulty, session)
+
+    outcomes = at_once(8, lambda number: put(session, ada, nonce=f"form {number}"))
+
+    turns = [one for one in outcomes if isinstance(one, Turn)]
+    refused = [one for one in outcomes if isinstance(one, TurnRunning)]
+    assert (len(turns), len(refused)) == (1, 7)
+    assert {one.turn.pk for one in refused if one.turn} <= {turns[0].pk}
+    assert all(one.status == 409 for one in refused)
+
+
+def test_a_form_that_is_not_the_persons_own_asks_nothing(
+    faulty: FaultyServer, session: ChatSession, ada: User, ben: User
+) -> None:
+    script(faulty, session, ANSWER)
+    ended(put(session, ada, nonce="adas"))
+
+    with pytest.raises(BadQuestion):
+        put(session, ben, nonce="adas")
+    with pytest.raises(BadQuestion):
+        put(make_session(faulty), ada, nonce="adas")
+
+
+@pytest.mark.parametrize("prompt", ["", "   \n", "x" * 1001, "nul\0"])
+def test_what_cannot_be_a_question_is_not_asked(session: ChatSession, ada: User, prompt: str) -> None:
+    with pytest.raises(BadQuestion):
+        put(session, ada, prompt)
+    assert not Turn.objects.exists()
+
+
+def test_a_thousand_characters_of_any_kind_are_asked(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, ANSWER)
+
+    assert ended(put(session, ada, "\N{GRINNING FACE}" * 1000)).state == TurnState.ANSWERED
+
+
+@pytest.mark.parametrize(("chosen", "fine"), [(0, False), (1, True), (10, True), (11, False)])
+def test_an_unbound_session_takes_one_to_ten_sources(catalog: FaultyServer, ada: User, chosen: int, fine: bool) -> None:
+    session = make_session(catalog, index_ids=None)
+    script(catalog, session, ANSWER)
+    ids = tuple(f"idx-{number}" for number in range(chosen))
+
+    if fine:
+        assert ended(put(session, ada, index_ids=(*ids, *ids[:1]))).index_ids == list(ids)
+    else:
+        with pytest.raises(BadQuestion):
+            put(session, ada, index_ids=ids)
+
+
+@pytest.mark.parametrize("odd", ["x" * 256, "nul\0"])
+def test_a_source_that_can_be_none_is_not_sent(catalog: FaultyServer, ada: User, odd: str) -> None:
+    session = make_session(catalog, index_ids=None)
+
+    with pytest.raises(BadQuestion):
+        put(session, ada, index_ids=(odd,))
+
+
+def test_a_session_whose_bound_set_is_unknown_is_not_asked(catalog: FaultyServer, ada: User) -> None:
+    session = make_session(catalog, index_ids=["x" * 300])
+
+    with pytest.raises(BadQuestion):
+        put(session, ada)
+
+
+def test_a_session_that_is_gone_is_not_asked(session: ChatSession, ada: User) -> None:
+    from dashboard.chats.sync import mark_gone
+
+    mark_gone(session)
+
+    with pytest.raises(SessionGone):
+        put(session, ada)
+
+
+def test_the_record_holds_ids_and_choices_but_no_words(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, sse(question(), text("A secret answer."), stop()))
+
+    turn = ended(put(session, ada, "A secret question?"))
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+
+    entries = [vars(entry) for entry in AuditEntry.objects.all()]
+    assert entries
+    assert "secret" not in str(entries)
+
+
+# --- limits and the queue -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sessions(catalog: FaultyServer) -> list[ChatSession]:
+    return [slow(catalog, make_session(catalog)) for _ in range(8)]
+
+
+def states(turns: list[Turn]) -> list[str]:
+    return list(Turn.objects.filter(pk__in=[turn.pk for turn in turns]).order_by("pk").values_list("state", flat=True))
+
+
+def test_a_persons_fourth_question_waits_and_is_taken_when_one_ends(sessions: list[ChatSession], ada: User) -> None:
+    turns = [put(session, ada) for session in sessions[:5]]
+
+    assert states(turns) == ["running"] * 3 + ["queued"] * 2
+    assert [place_in_queue(turn) for turn in turns[3:]] == [1, 2]
+
+    running.RUNNERS.stop(turns[1].pk)
+    until(lambda: states(turns) == ["running", "stopped", "running", "running", "queued"])
+    assert place_in_queue(turns[4]) == 1
+
+
+def test_five_questions_of_one_person_at_once_never_run_together(sessions: list[ChatSession], ada: User) -> None:
+    turns = at_once(5, lambda number: put(sessions[number], ada))
+
+    assert sorted(states(turns)) == ["queued"] * 2 + ["running"] * 3
+
+
+def test_who_has_many_waiting_does_not_hold_up_others(
+    sessions: list[ChatSession], ada: User, ben: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = [put(session, ada) for session in sessions[:6]]
+    running.RUNNERS.closing = True  # Ben's question comes to a process that takes nothing more
+    his = put(sessions[6], ben)
+    assert states([his]) == ["queued"]
+    running.RUNNERS.closing = False
+
+    until(lambda: states([his]) == ["running"])
+    assert states(mine) == ["running"] * 3 + ["queued"] * 3
+
+
+def test_nobody_overtakes_those_who_wait_for_the_instance(
+    sessions: list[ChatSession], ada: User, ben: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners_module, "RUNNING_LIMIT", 2)
+
+    mine = [put(session, ada) for session in sessions[:3]]
+    his = put(sessions[3], ben)
+
+    assert states([*mine, his]) == ["running", "running", "queued", "queued"]
+    running.RUNNERS.stop(mine[0].pk)
+    until(lambda: states([*mine, his]) == ["stopped", "running", "running", "queued"])
+
+
+def test_a_person_has_at_most_so_many_under_way(
+    sessions: list[ChatSession], ada: User, ben: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ask_module, "QUEUE_LIMIT", 4)
+    for session in sessions[:4]:
+        put(session, ada)
+
+    with pytest.raises(TooManyWaiting) as refused:
+        put(sessions[4], ada)
+    assert (refused.value.status, refused.value.retry_after) == (429, 15)
+    put(sessions[4], ben)
+
+
+def test_a_waiting_question_is_claimed_by_one_process_only(sessions: list[ChatSession], ada: User) -> None:
+    running.RUNNERS.closing = True
+    turn = put(sessions[0], ada)
+
+    won = at_once(6, lambda number: claim(turn, f"process {number}"))
+
+    assert sorted(won) == [False] * 5 + [True]
+
+
+def test_a_waiting_question_that_is_stopped_was_never_asked(
+    catalog: FaultyServer, sessions: list[ChatSession], ada: User
+) -> None:
+    running.RUNNERS.closing = True
+    turn = put(sessions[0], ada)
+
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+    running.RUNNERS.closing = False
+
+    assert ended(turn).state == TurnState.STOPPED
+    sessions[0].refresh_from_db()
+    assert (sessions[0].first_asked_at, sessions[0].questions, sessions[0].is_running) == (None, 0, False)
+    assert not catalog.received("POST", stream_path(sessions[0]))
+
+
+# --- asking again ---------------------------------------------------------------------------------------------------
+
+
+def failed(faulty: FaultyServer, session: ChatSession, person: User) -> Turn:
+    script(faulty, session, sse(question(), stop(is_error=True, error="no")), ANSWER)
+    return ended(put(session, person, require_all_indexes=True))
+
+
+def test_asking_again_is_a_new_turn_with_the_same_words_and_sources(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    first = failed(faulty, session, ada)
+
+    again = ended(retry(running.RUNNERS, first, actor=ada, origin=ORIGIN))
+
+    assert (again.number, again.state, again.retry_of) == (2, TurnState.ANSWERED, first)
+    assert (again.prompt, again.index_ids, again.require_all_indexes) == (first.prompt, first.index_ids, True)
+
+
+def test_two_people_who_ask_again_share_the_new_turn(
+    faulty: FaultyServer, session: ChatSession, ada: User, ben: User
+) -> None:
+    first = failed(faulty, session, ada)
+
+    again = retry(running.RUNNERS, first, actor=ada, origin=ORIGIN)
+
+    assert retry(running.RUNNERS, first, actor=ben, origin=ORIGIN) == again
+    ended(again)
+
+
+def test_an_answered_question_is_not_asked_again(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, ANSWER)
+    first = ended(put(session, ada))
+
+    with pytest.raises(BadQuestion):
+        retry(running.RUNNERS, first, actor=ada, origin=ORIGIN)
+
+
+def test_the_button_asks_what_was_asked_whatever_its_form_says(
+    faulty: FaultyServer, session: ChatSession, ada: User, ben: User, signed_in: SignIn
+) -> None:
+    first = failed(faulty, session, ada)
+    form = {"nonce": f"retry-{first.pk}", "prompt": "Something else", "index_ids": ["idx-other"]}
+
+    answer = signed_in(ben).post(f"/sessions/{session.session_id}/turns/", form)
+
+    assert answer.status_code == 302
+    again = ended(Turn.objects.get(number=2))
+    assert (again.prompt, again.retry_of, again.asked_by) == (first.prompt, first, ben)
+
+
+def test_the_button_of_another_session_is_an_ordinary_form(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    first = failed(faulty, session, ada)
+    other = make_session(faulty)
+    script(faulty, other, ANSWER)
+
+    browser.post(f"/sessions/{other.session_id}/turns/", {"nonce": f"retry-{first.pk}", "prompt": "Mine"})
+
+    turn = ended(Turn.objects.get(session=other))
+    assert (turn.prompt, turn.retry_of) == ("Mine", None)

@@ -1,0 +1,273 @@
+"""The log: durable first, then visible; each entry once, whatever the database does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+
+from dashboard.chats.models import ChatSession
+from dashboard.turns import eventlog
+from dashboard.turns.answer import Entry
+from dashboard.turns.eventlog import EventLog, read_entries
+from dashboard.turns.models import LogEntry, Turn, TurnState
+from tests.turns.conftest import until
+from tests.web.conftest import make_session
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def log() -> Iterator[EventLog]:
+    made = EventLog()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other() -> Iterator[EventLog]:
+    """Another process's."""
+    made = EventLog()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def turn(session: ChatSession, ada: User) -> Turn:
+    return running_turn(session, ada)
+
+
+def running_turn(session: ChatSession, person: User, number: int = 1) -> Turn:
+    return Turn.objects.create(
+        session=session,
+        number=number,
+        state=TurnState.RUNNING,
+        asked_by=person,
+        prompt="Why?",
+        asked_at=timezone.now(),
+        lease_holder="me",
+    )
+
+
+def entry(number: int, data: str = "{}") -> Entry:
+    return Entry(number, "surprise", data)
+
+
+def finish(turn: Turn) -> Callable[[], bool]:
+    return lambda: turn.end(TurnState.ANSWERED, holder="me")
+
+
+def test_entries_are_visible_when_they_are_durable(log: EventLog, turn: Turn) -> None:
+    channel = log.open(turn.pk)
+
+    log.append(turn.pk, [entry(1), entry(2)], holder="me").result(10)
+
+    entries, ended = channel.after(0, 0)
+    assert [one.number for one in entries] == [1, 2]
+    assert not ended
+    assert [one.number for one in read_entries(turn.pk, after=1)] == [2]
+
+
+def test_the_end_comes_after_the_last_entry(log: EventLog, turn: Turn) -> None:
+    channel = log.open(turn.pk)
+
+    assert log.finish(turn.pk, [entry(1)], finish(turn), holder="me").result(10)
+
+    entries, ended = channel.after(0, 5)
+    assert ([one.number for one in entries], ended) == ([1], True)
+
+
+def test_a_reader_in_another_process_gets_each_entry_once_and_the_end(
+    log: EventLog, other: EventLog, turn: Turn
+) -> None:
+    log.open(turn.pk)
+    log.append(turn.pk, [entry(1)], holder="me").result(10)
+    channel = other.watch(turn.pk)
+    got, ended, seen = list[int](), False, 0
+    entries = list[Entry]()
+
+    def write() -> None:
+        for number in range(2, 30):
+            log.append(turn.pk, [entry(number)], holder="me")
+            time.sleep(0.01)
+        log.finish(turn.pk, [entry(30)], finish(turn), holder="me")
+
+    threading.Thread(target=write).start()
+    ends = time.monotonic() + 20
+    while not (ended and not entries) and time.monotonic() < ends:
+        entries, ended = channel.after(seen, 1)
+        got += [one.number for one in entries]
+        seen = got[-1] if got else 0
+    other.leave(channel)
+
+    assert got == list(range(1, 31))
+
+
+def test_who_watches_a_waiting_question_sees_it_begin(log: EventLog, turn: Turn) -> None:
+    Turn.objects.update(state=TurnState.QUEUED)
+    channel = log.watch(turn.pk)
+    Turn.objects.update(state=TurnState.RUNNING)
+
+    log.open(turn.pk)
+    log.append(turn.pk, [entry(1)], holder="me")
+
+    assert [one.number for one in channel.after(0, 5)[0]] == [1]
+
+
+def test_readers_of_a_dropped_turn_are_let_go_and_find_the_stored_end(log: EventLog, turn: Turn) -> None:
+    channel = log.open(turn.pk)
+    log.append(turn.pk, [entry(1)], holder="me").result(10)
+    Turn.objects.update(state=TurnState.INTERRUPTED)
+
+    log.drop(turn.pk)
+
+    assert channel.dropped
+    again = log.watch(turn.pk)
+    assert again is not channel
+    assert again.after(0, 5)[1]
+
+
+class Unreliable:
+    """Makes the writer's first tries fail, before or after the commit."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, times: int, *, after_commit: bool) -> None:
+        self.left = times
+        store = eventlog._store
+
+        def unreliable(batch: Any) -> Any:
+            fails, self.left = self.left > 0, self.left - 1
+            if fails and not after_commit:
+                raise error
+            results = store(batch)
+            if fails:
+                raise error
+            return results
+
+        monkeypatch.setattr(eventlog, "_store", unreliable)
+
+
+@pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
+def test_while_the_database_is_away_nothing_is_lost(
+    log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    Unreliable(monkeypatch, error, 3, after_commit=False)
+    channel = log.open(turn.pk)
+
+    log.append(turn.pk, [entry(1)], holder="me")
+    log.append(turn.pk, [entry(2)], holder="me").result(10)
+
+    assert [one.number for one in channel.after(0, 5)[0]] == [1, 2]
+    assert [one.number for one in read_entries(turn.pk)] == [1, 2]
+
+
+def test_a_commit_whose_confirmation_got_lost_is_not_made_twice(
+    log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Unreliable(monkeypatch, OperationalError("gone"), 1, after_commit=True)
+    channel = log.open(turn.pk)
+
+    log.append(turn.pk, [entry(1)], holder="me").result(10)
+
+    assert [one.number for one in channel.after(0, 5)[0]] == [1]
+    assert LogEntry.objects.count() == 1
+
+
+def test_a_database_that_stays_away_is_told_to_whoever_writes(
+    log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventlog, "RETRY_PAUSES", (0.01, 0.01))
+    Unreliable(monkeypatch, OperationalError("gone"), 3, after_commit=False)
+
+    with pytest.raises(OperationalError):
+        log.append(turn.pk, [entry(1)], holder="me").result(10)
+    log.append(turn.pk, [entry(1)], holder="me").result(10)
+
+
+def test_what_cannot_be_stored_harms_no_other_turn(
+    log: EventLog, turn: Turn, session: ChatSession, ada: User, faulty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry with a number taken, a turn that is gone, work that fails: all in one batch with a sound one."""
+    sound = running_turn(make_session(faulty), ada)
+    busy = threading.Event()
+    log.append(turn.pk, [entry(1)], lambda: busy.wait(5), holder="me")
+    time.sleep(0.1)
+    taken = log.append(turn.pk, [entry(1)], holder="me")
+    gone = log.append(10**9, [entry(1)])
+    failing = log.append(turn.pk, [entry(2)], lambda: 1 / 0, holder="me")
+    fine = log.append(sound.pk, [entry(1)], holder="me")
+    busy.set()
+
+    fine.result(10)
+
+    for broken in (taken, gone, failing):
+        assert broken.exception(10) is not None
+    assert [one.number for one in read_entries(sound.pk)] == [1]
+    assert [one.number for one in read_entries(turn.pk)] == [1]
+
+
+def test_what_is_forgotten_and_what_is_kept_for_those_who_come_back(
+    log: EventLog, turn: Turn, session: ChatSession, ada: User, faulty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventlog, "LINGER", 0.3)
+    running_one = running_turn(make_session(faulty), ada)
+    log.open(running_one.pk)
+    log.open(turn.pk)
+    log.finish(turn.pk, [entry(1)], finish(turn), holder="me").result(10)
+    watched = log.watch(turn.pk)
+    elsewhere = running_turn(make_session(faulty), ada)
+    log.leave(log.watch(elsewhere.pk))
+
+    until(lambda: set(log._channels) == {running_one.pk, turn.pk})
+    log.leave(watched)
+    until(lambda: set(log._channels) == {running_one.pk})
+
+
+def test_a_look_that_fails_leaves_no_watcher_behind(log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(channels: Any) -> None:
+        raise OperationalError("gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(eventlog, "_look", fail)
+        with pytest.raises(OperationalError):
+            log.watch(turn.pk)
+
+    assert log._channels[turn.pk].watchers == 0
+
+
+def test_the_follower_survives_a_database_that_is_away(
+    log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = log.watch(turn.pk)
+    look, failed = eventlog._look, threading.Event()
+
+    def fail_once(channels: Any) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OperationalError("gone")
+        look(channels)
+
+    monkeypatch.setattr(eventlog, "_look", fail_once)
+    until(failed.is_set)
+    LogEntry.objects.create(turn=turn, number=1, type="x", data="{}")
+
+    assert channel.after(0, 5)[0]
+
+
+def test_an_idle_watcher_holds_no_database_connection(log: EventLog, turn: Turn) -> None:
+    held = []
+
+    def watch() -> None:
+        log.watch(turn.pk)
+        held.append(connection.connection)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join(10)
+
+    assert held == [None]

@@ -1,0 +1,333 @@
+"""Conversations held elsewhere, answers LlamaCloud finished later: read into the same conversation, once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from dashboard.chats.models import ChatSession
+from dashboard.config import upstream_client
+from dashboard.turns import run as run_module
+from dashboard.turns.ask import stop as stop_turn
+from dashboard.turns.history import NEVER_FINISHED, import_history, is_unread
+from dashboard.turns.models import AnswerPiece, LogEntry, Turn, TurnState
+from dashboard.turns.prune import KEEP, prune_logs
+from dashboard.upstream import ChatDetail
+from dashboard.web import running
+from tests.faulty import FaultyServer, event_stream, rate_limited, reset
+from tests.turns.conftest import (
+    ORIGIN,
+    answer_of,
+    call,
+    delta,
+    ended,
+    logged,
+    put,
+    question,
+    result,
+    script,
+    sse,
+    stop,
+    text,
+    until,
+)
+from tests.web.conftest import let_time_pass
+
+pytestmark = pytest.mark.postgres
+
+
+def detail(faulty: FaultyServer, session: ChatSession, *events: dict[str, Any]) -> ChatDetail:
+    """What LlamaCloud has of a session."""
+    faulty.events[session.session_id] = list(events)
+    return upstream_client().chat(session.session_id)
+
+
+def turn_of(prompt: str, answer: str) -> list[dict[str, Any]]:
+    return [question(prompt), call(), result(), text(answer), stop()]
+
+
+def shown(session: ChatSession) -> list[tuple[int, str, str, str]]:
+    turns = Turn.objects.filter(session=session).in_order()
+    return [(turn.number, turn.prompt, str(turn.state), answer_of(turn)) for turn in turns]
+
+
+def test_a_conversation_held_elsewhere_is_read_in(faulty: FaultyServer, session: ChatSession) -> None:
+    known = detail(faulty, session, *turn_of("One?", "*1*"), *turn_of("Two?", "2"))
+
+    assert import_history(session, known) == 2
+
+    assert shown(session) == [(1, "One?", "answered", "<p><em>1</em></p>\n"), (2, "Two?", "answered", "<p>2</p>\n")]
+    first = Turn.objects.get(number=1)
+    assert (first.position, first.asked_by, first.nonce, first.tool_calls, first.input_tokens) == (0, None, None, 1, 10)
+    assert list(first.log.values_list("type", flat=True)) == ["tool_call", "tool_result"]
+
+
+def test_reading_it_again_changes_nothing(faulty: FaultyServer, session: ChatSession) -> None:
+    known = detail(faulty, session, *turn_of("One?", "1"), *turn_of("One?", "1"))
+    import_history(session, known)
+    before = shown(session)
+
+    assert import_history(session, known) == 0
+    assert shown(session) == before
+
+
+def test_several_processes_reading_it_at_once_import_it_once(faulty: FaultyServer, session: ChatSession) -> None:
+    known = detail(faulty, session, *(event for n in range(120) for event in turn_of(f"{n}?", str(n))))
+    barrier = threading.Barrier(4)
+
+    def one() -> None:
+        barrier.wait()
+        import_history(session, known)
+        connection.close()
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert [prompt for _, prompt, _, _ in shown(session)] == [f"{n}?" for n in range(120)]
+    assert AnswerPiece.objects.count() == 120
+
+
+def test_five_thousand_events_are_imported_in_seconds(faulty: FaultyServer, session: ChatSession) -> None:
+    known = detail(faulty, session, *(event for n in range(1000) for event in turn_of(f"{n}?", f"Answer **{n}**.")))
+    began = time.thread_time()
+
+    assert import_history(session, known) == 1000
+    assert time.thread_time() - began < 20
+    assert LogEntry.objects.count() == 2000
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([question("Open?")], []),
+        ([question("Open?"), delta("ha")], []),
+        ([question("Left?"), delta("ha"), *turn_of("Next?", "x")], [("Left?", "interrupted"), ("Next?", "answered")]),
+        ([text("no question"), stop(), *turn_of("First?", "x")], [("First?", "answered")]),
+        ([question("Bad?"), stop(is_error=True, error="no")], [("Bad?", "failed")]),
+        ([question("A?"), delta("a"), delta("b"), stop()], [("A?", "answered")]),
+    ],
+)
+def test_odd_histories(
+    faulty: FaultyServer, session: ChatSession, events: list[dict[str, Any]], expected: list[tuple[str, str]]
+) -> None:
+    import_history(session, detail(faulty, session, *events))
+
+    assert [(prompt, state) for _, prompt, state, _ in shown(session)] == expected
+    if expected and expected[0][1] == "interrupted":
+        assert Turn.objects.get(number=1).error == NEVER_FINISHED
+
+
+def test_what_was_asked_here_is_recognised_and_keeps_what_it_has(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(*turn_of("Mine?", "mine")))
+    mine = ended(put(session, ada, "Mine?"))
+    known = detail(faulty, session, *turn_of("Mine?", "mine"), *turn_of("Elsewhere?", "theirs"))
+
+    assert import_history(session, known) == 1
+
+    mine.refresh_from_db()
+    assert (mine.position, mine.asked_by) == (0, ada)
+    assert [prompt for _, prompt, _, _ in shown(session)] == ["Mine?", "Elsewhere?"]
+
+
+def test_a_live_turn_is_left_alone(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, event_stream(sse(question(), delta("x")), (60.0, b"")))
+    turn = put(session, ada)
+    until(lambda: turn.log.exists())
+
+    assert import_history(session, detail(faulty, session, *turn_of("Why?", "done"))) == 0
+
+    turn.refresh_from_db()
+    assert (turn.state, turn.position) == (TurnState.RUNNING, None)
+    assert Turn.objects.count() == 1
+
+
+def test_an_interrupted_turn_is_completed_when_llamacloud_has_the_answer(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(question(), call(), delta("Ha")))
+    turn = ended(put(session, ada))
+    assert turn.state == TurnState.INTERRUPTED
+
+    assert import_history(session, detail(faulty, session, *turn_of("Why?", "Half and half"))) == 1
+
+    turn.refresh_from_db()
+    assert (turn.state, turn.error, turn.position) == (TurnState.RECOVERED, "", 0)
+    assert answer_of(turn) == "<p>Half and half</p>\n"
+    assert [kind for kind in logged(turn) if kind.startswith("tool")] == ["tool_call", "tool_result"]
+
+
+def test_a_stopped_turn_gets_its_answer_and_stays_stopped(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, event_stream(sse(question(), delta("Ha")), (60.0, b"")))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+    ended(turn)
+
+    import_history(session, detail(faulty, session, *turn_of("Why?", "Half and half")))
+
+    turn.refresh_from_db()
+    assert (turn.state, answer_of(turn), turn.input_tokens) == (TurnState.STOPPED, "<p>Half and half</p>\n", 10)
+
+
+def test_a_retry_s_answer_is_not_given_to_the_turn_that_never_arrived(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, rate_limited(), reset(), sse(*turn_of("Why?", "so")))
+    refused, lost, answered = (ended(put(session, ada)) for _ in range(3))
+
+    import_history(session, detail(faulty, session, *turn_of("Why?", "so")))
+
+    for turn, state, position in (
+        (refused, "failed", None),
+        (lost, "interrupted", None),
+        (answered, "answered", 0),
+    ):
+        turn.refresh_from_db()
+        assert (turn.state, turn.position) == (state, position)
+    assert Turn.objects.count() == 3
+
+
+def test_two_interrupted_turns_in_the_same_words_get_their_own_answers(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(question(), delta("a")), sse(question(), delta("b")))
+    faulty.events[session.session_id] = [question()]
+    first = ended(put(session, ada))
+    faulty.events[session.session_id] = [question(), question()]
+    second = ended(put(session, ada))
+
+    import_history(session, detail(faulty, session, *turn_of("Why?", "a one"), *turn_of("Why?", "b two")))
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (answer_of(first), answer_of(second)) == ("<p>a one</p>\n", "<p>b two</p>\n")
+
+
+def test_opening_a_session_imports_a_history_that_was_counted_but_never_read(
+    faulty: FaultyServer, session: ChatSession, browser: Client
+) -> None:
+    """As after an upgrade, or a background pass that only counts."""
+    from dashboard.chats.sync import refresh_one
+
+    faulty.events[session.session_id] = turn_of("One?", "1")
+    ChatSession.objects.filter(pk=session.pk).update(questions=None)
+    session.refresh_from_db()
+    refresh_one(upstream_client(), session)
+    session.refresh_from_db()
+    assert (session.questions, is_unread(session)) == (1, True)
+    let_time_pass()
+
+    browser.get(f"/sessions/{session.session_id}/job/")
+
+    session.refresh_from_db()
+    assert len(shown(session)) == 1
+    assert not is_unread(session)
+
+
+def test_opening_a_session_completes_what_was_interrupted(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    """Also when the summary tells of no change, which it need not."""
+    script(faulty, session, sse(question(), delta("Ha")))
+    turn = ended(put(session, ada))
+    faulty.events[session.session_id] = turn_of("Why?", "Half")
+    let_time_pass()
+
+    browser.get(f"/sessions/{session.session_id}/job/")
+
+    turn.refresh_from_db()
+    assert turn.state == TurnState.RECOVERED
+
+
+# --- the ledger and the log -----------------------------------------------------------------------------------------
+
+
+def test_a_session_s_totals_are_the_sum_of_its_turns(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, sse(*turn_of("A", "a")), sse(*turn_of("B", "b")), rate_limited())
+    for prompt in "ABC":
+        ended(put(session, ada, prompt))
+
+    totals = Turn.objects.filter(session=session).totals()
+
+    assert totals == {"turns": 3, "duration_ms": 247.0, "input_tokens": 20, "output_tokens": 10, "tool_calls": 2}
+    assert Turn.objects.none().totals() == dict.fromkeys(totals, 0)
+
+
+def test_the_last_run_agrees_with_llamaclouds_own_figures(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    from dashboard.chats.sync import refresh_one
+
+    script(faulty, session, sse(*turn_of("A", "a")))
+    ended(put(session, ada, "A"))
+    session.refresh_from_db()
+    mine = (session.job_turns, session.job_duration_ms, session.job_input_tokens, session.job_output_tokens)
+    usage = {"turns": 2, "duration_ms": 123.5, "total_input_tokens": 10, "total_output_tokens": 5}
+    faulty.chats[session.session_id]["job_metadata"] = {**usage, "is_error": False, "error": None}
+    faulty.events[session.session_id] = turn_of("A", "a")
+
+    session = refresh_one(upstream_client(), session, on_history=import_history)
+
+    theirs = (session.job_turns, session.job_duration_ms, session.job_input_tokens, session.job_output_tokens)
+    assert mine == theirs == (2, 123.5, 10, 5)
+    assert session.questions == 1
+
+
+def test_frames_are_pruned_a_while_after_the_end_and_steps_stay(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(*turn_of("A", "a"), stop()), event_stream(sse(question("B"), delta("b")), (60.0, b"")))
+    done = ended(put(session, ada, "A"))
+    live = put(session, ada, "B")
+    until(lambda: live.log.filter(type="text_delta").exists())
+
+    assert not prune_logs()
+    assert done.log.filter(type="text").exists()
+    Turn.objects.filter(pk=done.pk).update(finished_at=timezone.now() - KEEP - timedelta(seconds=1))
+    assert not prune_logs()
+
+    kinds = set(done.log.values_list("type", flat=True))
+    assert kinds == {"user_input", "tool_call", "tool_result", "stop"}
+    assert live.log.filter(type="text_delta").exists()
+    done.refresh_from_db()
+    assert done.log_pruned
+
+
+def test_pruning_many_takes_several_steps(session: ChatSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard.turns import prune
+
+    monkeypatch.setattr(prune, "BATCH", 2)
+    old = timezone.now() - timedelta(hours=1)
+    for number in range(1, 4):
+        turn = Turn.objects.create(
+            session=session, number=number, state="answered", prompt="x", asked_at=old, finished_at=old
+        )
+        LogEntry.objects.create(turn=turn, number=1, type="text", data="{}")
+
+    assert prune_logs()
+    assert not prune_logs()
+    assert not LogEntry.objects.exists()
+
+
+def test_a_turn_says_which_question_it_is(session: ChatSession) -> None:
+    turn = Turn.objects.create(session=session, number=7, state="answered", prompt="x", asked_at=timezone.now())
+
+    assert str(turn) == "Question 7"
+    assert str(LogEntry(turn=turn, number=3, type="text")) == "3 text"
+    assert str(AnswerPiece(turn=turn, position=2)) == "2"
+    assert run_module.CUT

@@ -1,0 +1,405 @@
+"""Leases: who runs a turn, who takes over when that process is gone, asleep or told to end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from dashboard.chats.models import ChatSession
+from dashboard.config import upstream_client
+from dashboard.turns import run as run_module
+from dashboard.turns import runners as runners_module
+from dashboard.turns.ask import stop as stop_turn
+from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
+from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.run import Run
+from dashboard.turns.runners import Runners
+from dashboard.web import running
+from tests.faulty import FaultyServer, event_stream
+from tests.turns.conftest import (
+    ORIGIN,
+    answer_of,
+    call,
+    delta,
+    ended,
+    logged,
+    put,
+    question,
+    result,
+    script,
+    sse,
+    stop,
+    stream_path,
+    text,
+    until,
+)
+from tests.web.conftest import make_session
+
+pytestmark = pytest.mark.postgres
+
+STORED = [question(), call(), result(), text("The whole answer."), stop()]
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead process is noticed sooner than in production."""
+    monkeypatch.setattr(runners_module, "LEASE", timedelta(seconds=1.5))
+    monkeypatch.setattr(runners_module, "HEARTBEAT", 0.3)
+    monkeypatch.setattr(runners_module, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(runners_module, "GRACE", 0.6)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Runners]:
+    """Another process, as far as the database can tell."""
+    log = EventLog()
+    runners = Runners(upstream_client, log)
+    yield runners
+    runners.drain(0)
+    if runners._keeper is not None:
+        runners._keeper.join(20)
+    log.close()
+
+
+def orphan(session: ChatSession, person: User, *entries: dict[str, Any], **columns: Any) -> Turn:
+    """A turn whose process died after it had stored these events."""
+    from dashboard.turns.answer import Answer
+    from dashboard.turns.ending import log_rows
+    from dashboard.turns.models import LogEntry
+    from dashboard.upstream import read_event
+
+    now = timezone.now()
+    given = {"state": TurnState.RUNNING, "lease_holder": "dead:1:x", "lease_until": now - timedelta(minutes=1)}
+    turn = Turn.objects.create(
+        session=session,
+        number=1,
+        asked_by=person,
+        nonce="n",
+        prompt="Why?",
+        index_ids=["idx-reports"],
+        asked_at=now,
+        **{**given, **columns},
+    )
+    ChatSession.objects.filter(pk=session.pk).update(is_running=True, first_asked_at=now, questions=1)
+    answer = Answer()
+    made = [entry for event in entries for entry in [*answer.take(read_event(event)), *answer.frame()]]
+    LogEntry.objects.bulk_create(log_rows(turn, made))
+    return turn
+
+
+def test_the_answer_of_a_dead_process_is_read_back_with_its_steps(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    turn = orphan(session, ada, question(), call(), delta("The who"))
+    faulty.events[session.session_id] = STORED
+
+    running.RUNNERS.keep()
+
+    turn = ended(turn)
+    assert (turn.state, turn.position) == (TurnState.RECOVERED, 0)
+    assert answer_of(turn) == "<p>The whole answer.</p>\n"
+    assert logged(turn) == ["user_input", "tool_call", "text_delta", "tool_result"]
+    session.refresh_from_db()
+    assert (session.is_running, session.job_input_tokens) == (False, 10)
+    assert not faulty.received("POST", stream_path(session))
+
+
+def test_what_was_seen_is_kept_when_llamacloud_has_no_more(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    turn = orphan(session, ada, question(), delta("The who"))
+
+    running.RUNNERS.keep()
+
+    turn = ended(turn)
+    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, run_module.CUT)
+    assert answer_of(turn) == "<p>The who</p>\n"
+
+
+def test_a_dead_process_s_turn_that_was_to_be_stopped_is_stopped(session: ChatSession, ada: User) -> None:
+    turn = orphan(session, ada, question(), delta("The who"), stop_asked_at=timezone.now())
+
+    running.RUNNERS.keep()
+
+    assert ended(turn).state == TurnState.STOPPED
+
+
+def test_stopped_while_it_is_taken_over(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (0.3,) * 50)
+    faulty.events[session.session_id] = [question()]
+    turn = orphan(session, ada, question())
+    running.RUNNERS.keep()
+    until(lambda: turn.pk in running.RUNNERS._reaping)
+
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+
+    assert ended(turn, 5).state == TurnState.STOPPED
+
+
+def test_of_two_processes_one_takes_over(
+    faulty: FaultyServer, session: ChatSession, ada: User, elsewhere: Runners
+) -> None:
+    turn = orphan(session, ada, question())
+    faulty.events[session.session_id] = STORED
+
+    running.RUNNERS.keep()
+    elsewhere.keep()
+
+    assert ended(turn).state == TurnState.RECOVERED
+    assert len(faulty.received("GET", f"/api/v1/chat/{session.session_id}")) == 1
+
+
+def test_a_lease_is_renewed_while_an_answer_is_read_back(
+    faulty: FaultyServer, session: ChatSession, ada: User, elsewhere: Runners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (0.5, 2.0, 2.0))
+    elsewhere.keep()
+    script(faulty, session, sse(question()))
+    faulty.events[session.session_id] = [question()]
+
+    turn = put(session, ada)
+    until(lambda: len(faulty.received("GET", f"/api/v1/chat/{session.session_id}")) == 2)
+    faulty.events[session.session_id] = STORED
+
+    assert ended(turn).state == TurnState.RECOVERED
+    assert len(faulty.received("GET", f"/api/v1/chat/{session.session_id}")) == 3
+
+
+def test_a_lease_that_is_renewed_late_is_not_taken(
+    session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage of the database every lease has run out; whoever lives renews it before anybody takes it."""
+    monkeypatch.setattr(runners_module, "GRACE", 1.0)
+    turn = orphan(session, ada, question(), lease_holder="slow:1:x")
+    running.RUNNERS.keep()
+
+    for _ in range(4):
+        threading.Event().wait(0.5)
+        held = Turn.objects.filter(pk=turn.pk, lease_holder="slow:1:x")
+        assert held.update(lease_until=timezone.now() - timedelta(seconds=1)) == 1
+
+
+def test_a_process_that_slept_adds_nothing_to_what_another_one_ended(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    parts = [(0.0, sse(question(), call(), delta("Early "))), (1.0, sse(delta("late "))), (0.3, sse(text("x"), stop()))]
+    script(faulty, session, event_stream(*parts))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+    # As if this process had been stopped for long: another one has taken the lease and ended the turn.
+    from dashboard.turns.runners import reap
+
+    faulty.events[session.session_id] = [question(), call(), result(), text("The whole answer."), stop()]
+    assert Turn.objects.filter(pk=turn.pk).update(lease_holder="other") == 1
+    turn.refresh_from_db()
+    reap(upstream_client(), Turn.objects.select_related("session").get(pk=turn.pk), "other", lambda _: False)
+    before = logged(turn)
+
+    until(lambda: turn.pk not in running.RUNNERS._runs)
+
+    turn.refresh_from_db()
+    assert (turn.state, answer_of(turn)) == (TurnState.RECOVERED, "<p>The whole answer.</p>\n")
+    assert logged(turn) == before == ["user_input", "tool_call", "text_delta", "tool_result"]
+
+
+def test_a_process_that_lost_a_lease_stops_reading(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, event_stream(sse(question(), delta("x")), (60.0, b"")))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+
+    Turn.objects.filter(pk=turn.pk).update(lease_holder="other", lease_until=timezone.now() + timedelta(hours=1))
+
+    until(lambda: turn.pk not in running.RUNNERS._runs)
+    turn.refresh_from_db()
+    assert (turn.state, turn.lease_holder) == (TurnState.RUNNING, "other")
+
+
+def test_the_log_refuses_whoever_has_no_lease(session: ChatSession, ada: User) -> None:
+    from dashboard.turns.answer import Entry
+
+    turn = orphan(session, ada)
+    entry = Entry(1, "text", "{}")
+
+    late = EVENT_LOG.append(turn.pk, [entry], holder="somebody else")
+
+    with pytest.raises(LeaseLost):
+        late.result(10)
+    assert not turn.log.exists()
+
+
+# --- the process ends -----------------------------------------------------------------------------------------------
+
+
+def test_told_to_end_running_turns_are_finished_first(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, event_stream(sse(question(), delta("a")), (1.0, sse(text("ab"), stop()))))
+    turn = put(session, ada)
+
+    running.RUNNERS.drain(10)
+
+    turn.refresh_from_db()
+    assert turn.state == TurnState.ANSWERED
+
+
+def test_what_is_not_finished_in_time_another_process_takes_at_once(
+    faulty: FaultyServer, session: ChatSession, ada: User, elsewhere: Runners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners_module, "GRACE", 3600)
+    monkeypatch.setattr(runners_module, "LEASE", timedelta(hours=1))
+    script(faulty, session, event_stream(sse(question(), delta("a")), (60.0, b"")))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+    faulty.events[session.session_id] = STORED
+    elsewhere.keep()
+
+    running.RUNNERS.drain(0.1)
+
+    assert ended(turn).state == TurnState.RECOVERED
+
+
+def test_an_answer_being_read_back_is_left_to_the_next_process(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (30.0,) * 5)
+    script(faulty, session, sse(question()))
+    turn = put(session, ada)
+    until(lambda: turn.log.exists())
+    threading.Event().wait(0.3)
+
+    running.RUNNERS.drain(0)
+
+    turn.refresh_from_db()
+    assert (turn.state, turn.lease_holder) == (TurnState.RUNNING, "")
+
+
+def test_a_takeover_is_left_to_the_next_process(
+    session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (30.0,) * 5)
+    turn = orphan(session, ada, question())
+    running.RUNNERS.keep()
+    until(lambda: turn.pk in running.RUNNERS._reaping)
+
+    running.RUNNERS.drain(0)
+
+    turn.refresh_from_db()
+    assert (turn.state, turn.lease_holder) == (TurnState.RUNNING, "")
+
+
+def test_a_question_that_has_not_left_is_asked_by_the_next_process(session: ChatSession, ada: User) -> None:
+    turn = orphan(session, ada, lease_holder=running.RUNNERS.holder)
+    one = Run(turn, upstream_client(), EVENT_LOG, running.RUNNERS.holder, lambda _: False)
+    one.abandon()
+
+    one()
+
+    turn.refresh_from_db()
+    assert (turn.state, turn.lease_holder) == (TurnState.QUEUED, "")
+
+
+def test_a_process_that_is_to_end_takes_nothing_more(
+    faulty: FaultyServer, session: ChatSession, ada: User, elsewhere: Runners
+) -> None:
+    script(faulty, session, sse(*STORED))
+    running.RUNNERS.close()
+
+    turn = put(session, ada)
+    assert turn.state == TurnState.QUEUED
+    dead = orphan(make_session(faulty), ada)
+    threading.Event().wait(1.5)
+    assert {turn.state for turn in Turn.objects.all()} == {"queued", "running"}
+
+    elsewhere.keep()
+    assert ended(turn).state == TurnState.ANSWERED
+    ended(dead)
+
+
+# --- mishaps --------------------------------------------------------------------------------------------------------
+
+
+def test_a_turn_that_cannot_be_read_back_at_all_does_not_answer_for_ever(
+    session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = orphan(session, ada, question())
+    turn.log.update(data="not JSON")
+
+    running.RUNNERS.keep()
+
+    assert ended(turn).state == TurnState.INTERRUPTED
+
+
+def test_without_a_thread_to_run_in_a_question_waits(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(faulty, session, sse(*STORED))
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("turn-") and thread.name != "turn-keeper" and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    refused: list[str] = []
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    turn = put(session, ada)
+
+    assert ended(turn).state == TurnState.ANSWERED
+    assert refused
+
+
+def test_the_keeper_survives_a_database_that_is_away(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = threading.Event()
+    renew = Runners._renew
+
+    def broken(runners: Runners) -> None:
+        if not away.is_set():
+            away.set()
+            raise OperationalError("server closed the connection")
+        renew(runners)
+
+    monkeypatch.setattr(Runners, "_renew", broken)
+    running.RUNNERS.keep()
+    until(away.is_set)
+    script(faulty, session, sse(*STORED))
+
+    assert ended(put(session, ada)).state == TurnState.ANSWERED
+    assert running.RUNNERS._keeper is not None
+    assert running.RUNNERS._keeper.is_alive()
+
+
+def test_threads_leave_no_database_connection_behind(catalog: FaultyServer, ada: User, ben: User, cy: User) -> None:
+    """Counted by the server itself."""
+    if connection.vendor != "postgresql":
+        pytest.skip("only PostgreSQL counts connections")
+    people = [ada, ben, cy]
+
+    def count() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            return int(cursor.fetchone()[0])
+
+    sessions = [make_session(catalog) for _ in range(9)]
+    for session in sessions[:8]:
+        script(catalog, session, event_stream(sse(question(), delta("x")), (1.5, sse(text("x"), stop()))))
+    # The last one is cut and waits between two tries to read it back.
+    script(catalog, sessions[8], sse(question()))
+    turns = [put(session, people[number % 3]) for number, session in enumerate(sessions)]
+    until(lambda: Turn.objects.filter(log__type="text_delta").distinct().count() == 8)
+
+    # This thread, the writer, the follower and the keeper: nine live turns hold none.
+    assert count() <= 4
+    for turn in turns:
+        ended(turn)
+    assert count() <= 4

@@ -1,0 +1,452 @@
+"""The live answer as a browser gets it: every entry once, in order, from any cursor; nobody else's; nothing unsafe."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dashboard.chats.models import ChatSession
+from dashboard.turns.answer import Answer
+from dashboard.turns.eventlog import EVENT_LOG
+from dashboard.turns.models import LogEntry, Turn, TurnState
+from dashboard.turns.prune import KEEP, prune_logs
+from dashboard.upstream import read_event
+from dashboard.web import live, running
+from tests.faulty import FaultyServer, event_stream
+from tests.turns.conftest import (
+    answer_of,
+    call,
+    delta,
+    ended,
+    put,
+    question,
+    result,
+    script,
+    sse,
+    stop,
+    text,
+    until,
+)
+from tests.web.conftest import make_session
+
+pytestmark = pytest.mark.postgres
+
+EVENTS = [question(), call(), result(), delta("# Because\n\n"), delta("**so"), delta("** it is."), stop()]
+
+
+def watch(client: Client, turn: Turn, cursor: str | None = None, **headers: str) -> Any:
+    given = {} if cursor is None else {"Last-Event-ID": cursor}
+    return client.get(f"/sessions/{turn.session.session_id}/turns/{turn.number}/events/", headers={**given, **headers})
+
+
+def messages(answer: Any) -> list[tuple[int | None, str, str]]:
+    """(id, event name, data) of everything sent, to the end of the stream."""
+    body = b"".join(answer.streaming_content).decode()
+    answer.close()
+    found = []
+    for part in body.split("\n\n"):
+        if not part or part.startswith(":"):
+            continue
+        fields = [line.partition(": ")[::2] for line in part.split("\n")]
+        number = next((int(value) for name, value in fields if name == "id"), None)
+        event = next((value for name, value in fields if name == "event"), "")
+        found.append((number, event, "\n".join(value for name, value in fields if name == "data")))
+    return found
+
+
+@pytest.fixture
+def answered(faulty: FaultyServer, session: ChatSession, ada: User) -> Turn:
+    """Its six entries are still in the log."""
+    script(faulty, session, event_stream(*[(0.15, sse(event)) for event in EVENTS]))
+    return ended(put(session, ada))
+
+
+def live_turn(faulty: FaultyServer, session: ChatSession, ada: User) -> Turn:
+    script(faulty, session, event_stream(sse(question(), call(), delta("Half")), (60.0, b"")))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+    return turn
+
+
+def test_what_is_sent_is_never_held_back_or_stored(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    turn = live_turn(faulty, session, ada)
+
+    answer = watch(browser, turn, **{"Accept-Encoding": "gzip"})
+
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert answer["Cache-Control"] == "no-store"
+    assert answer["X-Accel-Buffering"] == "no"
+    assert answer["Content-Encoding"] == "identity"
+    first = next(iter(answer.streaming_content))
+    assert b"Half" in first
+    answer.close()
+
+
+def test_without_a_cursor_everything_so_far_comes_at_once_then_what_follows(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    script(faulty, session, event_stream(*[(0.25, sse(event)) for event in EVENTS]))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+
+    sent = messages(watch(browser, turn))
+
+    numbers = [number for number, event, _ in sent if not event]
+    assert 'id="turn-1-answer"' in sent[0][2]
+    assert sent[0][2].count("<li") == 2
+    last = turn.log.order_by("-number").first()
+    assert last is not None
+    # The last word bears the number of the last entry.
+    assert numbers == [*range(numbers[0] or 0, last.number + 1), last.number]
+    assert sent[-1][1:] == ("turn-ended", "answered")
+
+
+@pytest.mark.parametrize("cursor", range(1, 8))
+def test_with_a_cursor_only_what_is_missing_comes(answered: Turn, browser: Client, cursor: int) -> None:
+    last = answered.log.count()
+
+    sent = messages(watch(browser, answered, str(cursor)))
+
+    assert [number for number, event, _ in sent[:-2]] == list(range(cursor + 1, last + 1))
+    assert sent[-1][1:] == ("turn-ended", "answered")
+
+
+@pytest.mark.parametrize("cursor", range(1, 9))
+def test_the_parts_after_a_cursor_and_the_snapshot_before_it_are_the_whole(answered: Turn, cursor: int) -> None:
+    from dashboard.turns.eventlog import read_entries
+
+    entries = read_entries(answered.pk)
+
+    before = live.fold(entries[:cursor])
+    after = live.fold([*entries[:cursor], *entries[cursor:]])
+
+    assert after == (answer_of(answered), "")
+    assert before[0] == answer_of(answered)[: len(before[0])]
+
+
+@pytest.mark.parametrize("garbage", ["", "-1", "x", "1.5", "99999999999999999999", "٣", "1;DROP", "0x1"])
+def test_a_cursor_that_is_none_is_like_having_nothing(answered: Turn, browser: Client, garbage: str) -> None:
+    from urllib.parse import quote
+
+    sent = messages(watch(browser, answered, garbage if garbage.isascii() else quote(garbage)))
+
+    assert 'id="turn-1-answer"' in sent[0][2]
+
+
+def test_a_cursor_beyond_the_end_gets_the_whole_answer(answered: Turn, browser: Client) -> None:
+    sent = messages(watch(browser, answered, "999999"))
+
+    assert "Because</h3>" in sent[0][2]
+    assert sent[-1][1] == "turn-ended"
+
+
+@pytest.mark.parametrize("cursor", [None, "1", "3", "5"])
+def test_after_the_frames_were_pruned_whoever_comes_back_still_gets_the_whole_answer(
+    answered: Turn, browser: Client, cursor: str | None
+) -> None:
+    """A laptop closed in the middle of an answer and opened an hour later."""
+    EVENT_LOG._channels.clear()
+    Turn.objects.update(finished_at=timezone.now() - KEEP - timedelta(seconds=1))
+    prune_logs()
+
+    sent = messages(watch(browser, answered, cursor))
+
+    whole = r'<hx-partial hx-target="#turn-1-answer" hx-swap="innerHTML">\s*<h3>Because</h3>'
+    assert re.search(whole, sent[-2][2])
+    assert sent[-1][1] == "turn-ended"
+
+
+def test_a_stopped_answer_keeps_its_last_words(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    turn = live_turn(faulty, session, ada)
+    running.RUNNERS.stop(turn.pk)
+    ended(turn)
+
+    sent = messages(watch(browser, turn, "3"))
+
+    assert "<p>Half</p>" in "".join(data for _, _, data in sent)
+    assert sent[-1][2] == "stopped"
+
+
+def test_an_answer_read_back_replaces_what_was_seen(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    script(faulty, session, sse(question(), delta("Half")))
+    faulty.events[session.session_id] = [question(), text("Half and half"), stop()]
+    turn = ended(put(session, ada))
+
+    sent = messages(watch(browser, turn, "2"))
+
+    assert "<p>Half and half</p>" in sent[-2][2]
+    assert sent[-1][2] == "recovered"
+
+
+def test_a_waiting_question_is_watched_until_it_is_answered(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    script(faulty, session, sse(*EVENTS))
+    running.RUNNERS.closing = True
+    turn = put(session, ada)
+    assert turn.state == TurnState.QUEUED
+    threading.Timer(0.5, lambda: setattr(running.RUNNERS, "closing", False)).start()
+    began = time.monotonic()
+
+    sent = messages(watch(browser, turn))
+
+    assert sent[-1][2] == "answered"
+    assert time.monotonic() - began < 15
+
+
+def test_silence_is_filled_with_comments_and_ends_the_stream(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_UP", 0.1)
+    monkeypatch.setattr(live, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(live, "SILENCE", 0.55)
+    turn = live_turn(faulty, session, ada)
+
+    answer = watch(browser, turn, "3")
+    body = b"".join(answer.streaming_content)
+    answer.close()
+
+    assert b": still here\n\n" in body
+    assert b"turn-ended" not in body
+    turn.refresh_from_db()
+    assert turn.is_live
+
+
+def test_a_process_that_ends_sends_its_readers_away(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    turn = live_turn(faulty, session, ada)
+    threading.Timer(0.5, EVENT_LOG.send_readers_away).start()
+    began = time.monotonic()
+
+    sent = messages(watch(browser, turn, "3"))
+
+    assert sent == []
+    assert time.monotonic() - began < 5
+
+
+def test_readers_of_a_run_that_broke_are_sent_away_at_once(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    turn = live_turn(faulty, session, ada)
+    threading.Timer(0.5, lambda: EVENT_LOG.drop(turn.pk)).start()
+
+    assert messages(watch(browser, turn, "3")) == []
+
+
+# --- the bound ------------------------------------------------------------------------------------------------------
+
+
+def test_who_comes_when_too_many_watch_gets_the_part_that_asks_again(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    turn = live_turn(faulty, session, ada)
+    for _ in range(running.WATCHERS):
+        assert running.WATCHING.acquire(blocking=False)
+
+    answer = watch(browser, turn)
+
+    assert not answer.streaming
+    assert b'hx-trigger="every 2s"' in answer.content
+    assert b"Half" in answer.content
+
+
+def test_a_place_is_given_back_however_the_stream_ends(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    turn = live_turn(faulty, session, ada)
+
+    for consumed in (0, 1):
+        answer = watch(browser, turn)
+        parts = iter(answer.streaming_content)
+        for _ in range(consumed):
+            next(parts)
+        assert running.WATCHING._value == running.WATCHERS - 1
+        answer.close()
+        answer.close()
+        assert running.WATCHING._value == running.WATCHERS
+    assert EVENT_LOG._channels[turn.pk].watchers == 0
+
+
+def test_a_watcher_holds_no_database_connection_between_two_parts(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    turn = live_turn(faulty, session, ada)
+    EVENT_LOG._channels.clear()
+
+    answer = watch(browser, turn)
+    next(iter(answer.streaming_content))
+
+    assert connection.connection is None
+    answer.close()
+
+
+# --- doors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["", "events/", "steps/", "more/", "images/0/"])
+def test_whoever_is_not_signed_in_sees_nothing(answered: Turn, where: str) -> None:
+    path = f"/sessions/{answered.session.session_id}/turns/1/{where}"
+
+    assert Client().get(path).status_code == 302
+
+
+def test_a_turn_of_another_session_is_not_found(faulty: FaultyServer, answered: Turn, browser: Client) -> None:
+    other = make_session(faulty)
+
+    assert browser.get(f"/sessions/{other.session_id}/turns/1/events/").status_code == 404
+    assert browser.get(f"/sessions/{answered.session.session_id}/turns/2/events/").status_code == 404
+
+
+# --- nothing unsafe -------------------------------------------------------------------------------------------------
+
+EVIL = [
+    "<script>alert(1)</script>",
+    "</p><img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "<hx-partial hx-target='body'>owned</hx-partial>",
+    "[x](javascript:alert(1)) ![y](http://evil.example/x.png) <javascript:alert(1)>",
+    "\n\ndata: <b>owned</b>\n\nevent: turn-ended\ndata: x\n\n",
+    "```\n</code></pre><script>alert(1)</script>\n```",
+    "{{ settings.SECRET_KEY }}{% include 'x' %}",
+]
+SAFE = {
+    "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
+    "table", "tbody", "td", "th", "thead", "tr", "ul", "div", "span", "details", "summary", "bdi", "hx-partial",
+    "footer", "form", "input", "button", "article", "header", "noscript", "section", "svg", "use", "time",
+    "template",
+}  # fmt: skip
+
+
+class Elements(HTMLParser):
+    """Collects what became an element or an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+def must_be_safe(fragment: str) -> None:
+    elements = Elements()
+    elements.feed(fragment)
+    elements.close()
+    assert elements.tags <= SAFE, elements.tags - SAFE
+    for name, value in elements.attributes:
+        assert not name.startswith("on"), (name, value)
+        if name not in ("value", "title"):
+            assert not re.match(r"\s*(javascript|data|vbscript):", value, re.IGNORECASE), (name, value)
+        if name == "hx-target":
+            assert value.startswith(("#turn-1-", "closest ", "this")), value
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_whatever_stands_in_an_event_stays_text(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, evil: str
+) -> None:
+    events: list[dict[str, Any]] = [
+        {"type": "user_input", "content": evil},
+        {"type": "thinking_delta", "content": evil},
+        {"type": "thinking", "content": evil},
+        {"type": "tool_call", "call_id": evil, "name": evil, "arguments": {evil: [evil]}},
+        {"type": "tool_result", "call_id": evil, "name": evil, "result": [{"content": evil, "document": evil}],
+         "image_attachment": {"source_id": evil, "attachment_name": evil}},
+        {"type": evil, evil: evil},
+        {"type": "../../base", "x": evil},
+        delta(evil),
+        text(evil + "!"),
+        stop(is_error=True, error=evil, skipped_index_ids=[evil]),
+    ]  # fmt: skip
+    script(faulty, session, event_stream(*[(0.05, sse(event)) for event in events]))
+    turn = ended(put(session, ada, evil[:900]))
+    assert turn.state == TurnState.FAILED
+
+    for cursor in (None, "1"):
+        for number, event, data in messages(watch(browser, turn, cursor)):
+            assert event in ("", "turn-ended")
+            assert number is not None or event
+            must_be_safe(data)
+    for where in ("", "steps/", "more/"):
+        fragment = browser.get(
+            f"/sessions/{session.session_id}/turns/1/{where}", headers={"HX-Request": "true"}
+        ).content.decode()
+        must_be_safe(fragment)
+        assert "owned</hx-partial>" not in fragment
+
+
+@given(
+    kind=st.text(max_size=60),
+    value=st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=20), st.lists, max_leaves=5),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_only_the_known_types_name_a_template(kind: str, value: Any) -> None:
+    turn = Turn(number=1, prompt="x", session=ChatSession(session_id="s"), asked_at=timezone.now())
+    answer = Answer()
+    for entry in answer.take(read_event({"type": kind, "content": value, "name": value})):
+        must_be_safe(live.entry_html(turn, entry))
+
+
+# --- every split of the bytes, end to end -----------------------------------------------------------------------------
+
+
+WIRE = (
+    b": ping\r\n\r\n"
+    + sse(question("Why\u2028?"))
+    + b'event: delta\rdata: {"type":"text_delta",\rdata: "content":"\xc3\xa9\xe2\x80\xa8<b>"}\r\r'
+    + b'id: 3\nretry: 5\nevent: odd\ndata: {"type":"odd","x":"\xf0\x9f\x98\x80"}\n\n'
+    + b"data: [DONE]\n\n"
+    + 'data: {"type":"text","content":"é\u2028<b>"}\r\n\r\n'.encode()
+    + sse(stop())
+    + sse(text("after the end"))
+)
+
+
+def test_the_bytes_cut_anywhere_make_the_same_turn(
+    faulty: FaultyServer, ada: User, ben: User, cy: User, catalog: FaultyServer
+) -> None:
+    """From the wire to the database, over HTTP, with a cut at every byte."""
+    people, places = [ada, ben, cy], range(1, len(WIRE), 2)
+    outcomes = set()
+    pending: list[Turn] = []
+    for index, place in enumerate(places):
+        session = make_session(catalog)
+        script(faulty, session, event_stream(WIRE[:place], (0.001, WIRE[place:])))
+        pending.append(put(session, people[index % 3]))
+        if len(pending) == 6:
+            outcomes |= {outcome(turn) for turn in pending}
+            pending = []
+    outcomes |= {outcome(turn) for turn in pending}
+
+    assert len(outcomes) == 1
+    (state, shown, kinds) = outcomes.pop()
+    assert (state, shown) == ("answered", "<p>é\u2028&lt;b&gt;</p>\n")
+    assert kinds == ("user_input", "text_delta", "odd", "text", "stop")
+
+
+def outcome(turn: Turn) -> tuple[str, str, tuple[str, ...]]:
+    turn = ended(turn)
+    kinds = tuple(LogEntry.objects.filter(turn=turn).order_by("number").values_list("type", flat=True))
+    return str(turn.state), answer_of(turn), kinds
