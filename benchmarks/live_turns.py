@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +56,11 @@ class Round:
 
 
 class Machine:
-    """Processor time and memory of some processes."""
+    """Processor time and memory of the processes behind a port, which are looked up when measuring begins."""
 
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._pids = pids
+    def __init__(self, servers: Servers, port: int) -> None:
+        self._servers, self._port = servers, port
+        self._pids: list[int] = []
         self._peak = 0.0
         self._over = threading.Event()
 
@@ -72,6 +73,7 @@ class Machine:
         return sum(_private(pid) for pid in self._pids) / 1024
 
     def __enter__(self) -> Machine:
+        self._pids = self._servers.pids(self._port)
         self._began_cpu, self._began_memory = self.cpu(), self.megabytes()
         self._peak = self._began_memory
         self._over.clear()
@@ -219,8 +221,8 @@ def compare(ours: Ours, bare: Bare, servers: Servers, stub: int, turns: int, rou
         thinks: milliseconds from the question to the first token.
     """
     prompt = f"What was decided? Say it after {thinks} ms."
-    machines = {site: Machine(servers.pids(site.port)) for site in (ours, bare)}
-    upstream = Machine(servers.pids(stub))
+    machines = {site: Machine(servers, site.port) for site in (ours, bare)}
+    upstream = Machine(servers, stub)
     played: dict[Any, list[Round]] = {ours: [], bare: []}
 
     def play_on(site: Ours | Bare) -> float:
@@ -240,7 +242,7 @@ def compare(ours: Ours, bare: Bare, servers: Servers, stub: int, turns: int, rou
     cpu = [statistics.median(one.cpu for one in side) for side in (a, b)]
     times = cpu[0] / cpu[1]
     print(f"  {'CPU an answer':<26} {times:8.2f}x   {cpu[0]:.1f} : {cpu[1]:.1f} ms{verdict(times, CPU_RATIO)}")
-    memory = [max(one.megabytes for one in side) for side in (a, b)]
+    memory = [statistics.median(one.megabytes for one in side) for side in (a, b)]
     print(f"  {'memory a live turn':<26} {memory[0]:8.2f} MB  (bare {memory[1]:.2f}){verdict(memory[0], MEGABYTES)}")
     sides = " : ".join(f"{statistics.median(one.client_cpu for one in side):.1f}" for side in (a, b))
     total = upstream.cpu_used * 1000 / (turns * 2 * (rounds + WARM_UP))
@@ -353,7 +355,7 @@ def with_one_process(servers: Servers, asked: argparse.Namespace) -> None:
     if asked.only != "pages":
         there = Ours(corral, servers.another("corral"))
         there.asked = ours.asked
-        elsewhere(there, Machine(servers.pids(corral.port)), asked.rounds)
+        elsewhere(there, Machine(servers, corral.port), asked.rounds)
 
 
 if __name__ == "__main__":
