@@ -4,7 +4,8 @@
 readers: ``at`` (seconds after the start), ``steps`` (each the port asked and the request, sent when the answer before
 it is complete; a step to the same port uses the same connection), ``end`` (the words that end the last answer). What
 was seen, in seconds by the machine's clock: when each reader began, saw a first token and the end, and for every
-arrival how long the newest token in it had been under way. ``cpu`` is the seconds this process took.
+arrival how long the newest token in it had been under way; ``resumed`` counts answers that ended before the end, after
+which a browser comes back at once. ``cpu`` is the seconds this process took.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ class Reader(asyncio.Protocol):
         self.began = self.first = self.first_sent = self.finished = self.last_sent = 0.0
         self.under_way: list[float] = []
         self.problem = ""
+        self.resumed = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._received = b""
         self._port = 0
+        self._now: tuple[int, bytes] = (0, b"")
 
     async def run(self) -> None:
         """Go through the steps."""
@@ -46,7 +49,10 @@ class Reader(asyncio.Protocol):
         self._transport.close()
 
     async def _step(self) -> None:
-        port, request = self.steps.pop(0)
+        await self._send(*self.steps.pop(0))
+
+    async def _send(self, port: int, request: bytes) -> None:
+        self._now = port, request
         self._received = b""
         if port != self._port:
             self._port = port
@@ -58,11 +64,11 @@ class Reader(asyncio.Protocol):
         now = time.monotonic()
         self._received = self._received + data
         if self.steps:
-            self._next(now)
+            self._next()
         elif not self.done.done():
             self._watch(now, data)
 
-    def _next(self, now: float) -> None:
+    def _next(self) -> None:
         """The answer before the last: once complete, go on."""
         head, found, body = self._received.partition(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: (\d+)", head)
@@ -71,8 +77,7 @@ class Reader(asyncio.Protocol):
         if not head.startswith(b"HTTP/1.1 200"):
             self._fail(head)
             return
-        self.asked = now
-        self._step_task = asyncio.ensure_future(self._step())
+        self._going_on = asyncio.ensure_future(self._step())
 
     def _watch(self, now: float, data: bytes) -> None:
         if not self._received.startswith(b"HTTP/1.1 200") and self._received[:9] == b"HTTP/1.1 ":
@@ -89,6 +94,9 @@ class Reader(asyncio.Protocol):
         if self.end in self._received:
             self.finished = now
             self.done.set_result(None)
+        elif self._received.endswith(b"\r\n0\r\n\r\n"):
+            self.resumed += 1
+            self._going_on = asyncio.ensure_future(self._send(*self._now))
         self._received = b"-" + self._received[-KEPT:]
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -102,7 +110,7 @@ class Reader(asyncio.Protocol):
 
     def seen(self) -> dict[str, Any]:
         """What is told of it."""
-        names = ("began", "first", "first_sent", "finished", "last_sent", "under_way", "problem")
+        names = ("began", "first", "first_sent", "finished", "last_sent", "under_way", "resumed", "problem")
         return {name: getattr(self, name) for name in names}
 
 

@@ -1,7 +1,8 @@
 """Stands for LlamaCloud: answers at once, and questions at the pace of a model, a token every 20 ms.
 
 What is measured is the server in front of it. Every token is the time it was sent, so that whoever sees it knows how
-long it was under way (see ``token``).
+long it was under way (see ``token``). A question may ask for "500 tokens", or for the first of them
+"after 300 ms".
 
 ``python benchmarks/stub.py PORT``. One thread, one event loop, no framework: it must never be the slowest part.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -68,11 +70,13 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._next_at = self._loop.time()
         self._sent: list[str] = []
+        self._tokens = _asked_for(r"(\d+) tokens", prompt, TOKENS)
         transport.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
             + _event("message", {"type": "user_input", "content": prompt})
         )
-        self._step()
+        self._next_at += _asked_for(r"after (\d+) ms", prompt, 0) / 1000
+        self._loop.call_at(self._next_at, self._step)
 
     def _step(self) -> None:
         if self._transport.is_closing():
@@ -82,7 +86,7 @@ class Stream:
             word += "\n\n"
         self._sent.append(word)
         self._transport.write(_event("delta", {"type": "text_delta", "content": word}))
-        if len(self._sent) < TOKENS:
+        if len(self._sent) < self._tokens:
             # By the clock, not by the last step: a busy machine must not stretch the answer.
             self._next_at += TOKEN_SECONDS
             self._loop.call_at(self._next_at, self._step)
@@ -94,6 +98,11 @@ class Stream:
         stop = {"type": "stop", "usage": usage, "is_error": False, "error": None, "skipped_index_ids": []}
         text = _event("message", {"type": "text", "content": "".join(self._sent)})
         self._transport.write(text + _event("message", stop) + b"0\r\n\r\n")
+
+
+def _asked_for(pattern: str, prompt: str, otherwise: int) -> int:
+    found = re.search(pattern, prompt)
+    return int(found[1]) if found else otherwise
 
 
 def _event(name: str, value: dict[str, object]) -> bytes:

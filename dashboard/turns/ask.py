@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max
+from django.db.models import DateTimeField, F, Max, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -14,7 +14,7 @@ from dashboard.chats.models import ChatSession, LockState
 from dashboard.errors import DashboardError
 from dashboard.turns.ending import NEVER_SENT, never_asked
 from dashboard.turns.models import Turn
-from dashboard.turns.runners import LEASE, Runners, lock_person, may_run_at_once
+from dashboard.turns.runners import LEASE, Runners, lock_person, may_run_at_once, under_way
 from dashboard.turns.states import TurnState
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
 
@@ -178,18 +178,21 @@ def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
     lock_person(actor.pk)
     # The session's own row is the queue for numbers: who imports its history waits here too.
     ChatSession.objects.select_for_update(no_key=True).values_list("pk").get(pk=session.pk)
-    if Turn.objects.live().filter(asked_by=actor).count() >= QUEUE_LIMIT:
+    everybody, own = under_way(actor.pk)
+    if own >= QUEUE_LIMIT:
         raise TooManyWaiting
     turns = Turn.objects.filter(session=session).aggregate(number=Max("number"), position=Max("position"))
     turn.number = (turns["number"] or 0) + 1
     turn.history_before = 0 if turns["position"] is None else turns["position"] + 1
-    if not runners.closing and may_run_at_once(actor.pk):
+    if not runners.closing and may_run_at_once(everybody, own):
         turn.state, turn.started_at = TurnState.RUNNING, turn.asked_at
         turn.lease_until, turn.lease_holder = turn.asked_at + LEASE, runners.holder
     turn.save(force_insert=True)
-    asked = ChatSession.objects.filter(pk=session.pk)
-    asked.filter(first_asked_at=None).update(first_asked_at=turn.asked_at)
-    asked.update(is_running=True, questions=Coalesce(F("questions"), 0) + 1)
+    ChatSession.objects.filter(pk=session.pk).update(
+        first_asked_at=Coalesce("first_asked_at", Value(turn.asked_at, DateTimeField())),
+        is_running=True,
+        questions=Coalesce(F("questions"), 0) + 1,
+    )
     record(
         AuditAction.TURN_ASKED,
         actor=actor,

@@ -33,7 +33,7 @@ def end_turn(turn: Turn, state: TurnState, answer: Answer, *, holder: str, **col
     now = timezone.now()
     if not turn.end(state, holder=holder, finished_at=now, **figures(answer), **columns):
         return False
-    store_pieces(turn, answer)
+    _add_pieces(turn, answer)
     _tell_session(turn, state, answer)
     return True
 
@@ -54,6 +54,10 @@ def never_asked(turn: Turn) -> None:
 def store_pieces(turn: Turn, answer: Answer) -> None:
     """Keep the rendered answer, replacing what may be there."""
     AnswerPiece.objects.filter(turn=turn).delete()
+    _add_pieces(turn, answer)
+
+
+def _add_pieces(turn: Turn, answer: Answer) -> None:
     AnswerPiece.objects.bulk_create(
         [AnswerPiece(turn=turn, position=position, html=html) for position, html in enumerate(answer.pieces())]
     )

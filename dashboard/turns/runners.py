@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection, transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from dashboard import upstream
@@ -281,10 +281,15 @@ def lock_person(person_id: int | None) -> None:
         list(User.objects.select_for_update(no_key=True).filter(pk=person_id).values_list("pk"))
 
 
-def may_run_at_once(person_id: int) -> bool:
-    """Whether a new question need not wait; nobody overtakes those who do."""
-    live = Turn.objects.live()
-    return live.count() < RUNNING_LIMIT and live.filter(asked_by=person_id).count() < PERSON_LIMIT
+def may_run_at_once(everybody: int, own: int) -> bool:
+    """Whether a new question need not wait, with so many under way; nobody overtakes those who do."""
+    return everybody < RUNNING_LIMIT and own < PERSON_LIMIT
+
+
+def under_way(person_id: int) -> tuple[int, int]:
+    """How many turns wait or run in the whole instance, and how many of this person."""
+    counts = Turn.objects.live().aggregate(everybody=Count("pk"), own=Count("pk", filter=Q(asked_by=person_id)))
+    return counts["everybody"], counts["own"]
 
 
 def has_room(person_id: int | None) -> bool:

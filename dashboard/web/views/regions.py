@@ -49,7 +49,7 @@ def job(request: Request, session_id: str) -> HttpResponse:
 
 def visible_or_404(request: Request, session_id: str) -> ChatSession:
     """The door: a session the person may see, asked for upstream when it was made elsewhere a moment ago."""
-    door = ChatSession.objects.visible_to(request.user).select_related("owner", "follows")
+    door = ChatSession.objects.visible_to(request.user)
     session = door.filter(session_id=session_id).first()
     if session is None and fetch_unknown(upstream_client(), session_id) is not None:
         session = door.filter(session_id=session_id).first()
