@@ -3,6 +3,7 @@
   const root = document.documentElement;
   const turns = document.getElementById("turns");
   const jump = document.querySelector("[data-jump]");
+  if (!turns || !jump) return;
   const NEAR = 80;
   const below = () => root.scrollHeight - innerHeight - scrollY;
   const toEnd = () => scrollTo({ top: root.scrollHeight, behavior: "instant" });
