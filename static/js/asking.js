@@ -12,6 +12,11 @@
 
   const say = (detail) => document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
   const asking = (event) => event.detail.ctx.sourceElement?.matches?.("form[data-ask]") && event.detail.ctx.sourceElement;
+  // What came in a stream was rendered for everybody who watches, so it holds nobody's token.
+  document.addEventListener("htmx:config:request", (event) => {
+    const token = document.querySelector("#composer [name=csrfmiddlewaretoken]");
+    if (asking(event) && token) event.detail.ctx.request.body.set(token.name, token.value);
+  });
   document.addEventListener("htmx:before:request", (event) => {
     if (asking(event)) busy(asking(event), true);
   });

@@ -73,7 +73,10 @@
   document.addEventListener("corral:asked", () => sessionStorage.removeItem(key()));
   document.addEventListener("htmx:after:swap", begin);
 
+  if (!document.querySelector("[data-composer]")) return;
   begin();
   // The address has done its work: a reload shows the draft, which may have been changed since.
-  if (new URLSearchParams(location.search).has("prompt")) history.replaceState(history.state, "", location.pathname + location.hash);
+  if (new URLSearchParams(location.search).has("prompt")) {
+    history.replaceState(history.state, "", location.pathname + location.hash);
+  }
 })();

@@ -3,13 +3,17 @@
   const root = document.documentElement;
   const turns = document.getElementById("turns");
   const jump = document.querySelector("[data-jump]");
+  if (!turns || !jump) return;
   const NEAR = 80;
   const below = () => root.scrollHeight - innerHeight - scrollY;
   const toEnd = () => scrollTo({ top: root.scrollHeight, behavior: "instant" });
   let following = false;
+  let lastY = scrollY;
 
+  // Only moving up ends it: an answer may have grown further before the event of one's own scrolling arrives.
   const notice = () => {
-    following = below() < NEAR;
+    following = below() < NEAR || (following && scrollY >= lastY);
+    lastY = scrollY;
     jump.hidden = following || below() < innerHeight / 2 || !turns.children.length;
   };
 
@@ -19,15 +23,18 @@
   let ended = -Infinity;
   document.addEventListener("corral:answered", () => { ended = performance.now(); });
   const observer = new ResizeObserver(() => {
-    if (following && (docked !== dock.offsetHeight || turns.querySelector("[data-live]") || performance.now() - ended < 1000)) toEnd();
-    else if (!following) notice();
+    const grew = turns.querySelector("[data-live]") || performance.now() - ended < 3000 || docked !== dock.offsetHeight;
     docked = dock.offsetHeight;
+    if (!following) notice();
+    else if (grew) toEnd();
   });
-  observer.observe(turns);
+  observer.observe(root);
   observer.observe(dock);
 
   addEventListener("scroll", notice, { passive: true });
   addEventListener("resize", () => { if (following) toEnd(); });
+  // The focus stays in the question: if it left, a phone's navigation would come back and move the button away.
+  jump.addEventListener("mousedown", (event) => event.preventDefault());
   jump.addEventListener("click", () => {
     toEnd();
     document.getElementById("prompt")?.focus({ preventScroll: true });

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.conftest import Visit
-from tests.e2e.houses import House
+from tests.e2e.houses import House, house
+from tests.localcloud.fixtures import StartLocalcloud
 
 BOTH = ("Travel policy", "Garden notes")
 LONG = "Is a refund for a cancelled train paid within ten days, and are first class trains booked for long journeys?"
@@ -17,6 +20,14 @@ HIDE = """hidden => {
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
 """Does to a page what switching to another tab, or back, does."""
+
+
+@pytest.fixture(scope="module")
+def brisk_home(start_cloud: StartLocalcloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house whose answers are written in a second or two; those of ``home`` take long enough to be watched."""
+    cloud = start_cloud(token_delay=0.03)
+    with house(tmp_path_factory.mktemp("brisk"), cloud.base_url, cloud.api_key, sessions={}) as started:
+        yield started
 
 
 def begin(page: Page, *sources: str) -> str:

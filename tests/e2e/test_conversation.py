@@ -9,24 +9,25 @@ from playwright.sync_api import expect
 from tests.e2e.browser import NARROW, announced, axe
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
-from tests.e2e.talk import BOTH, HIDE, LONG, ask, begin, box, ended, hear, heard, open_session
+from tests.e2e.talk import BOTH, HIDE, LONG, ask, begin, box, brisk_home, ended, hear, heard, open_session
 
 HOSTILE = "<img src=x onerror=alert(1)></bdi><script>alert(2)</script> refund for a cancelled train {{ 7|add:7 }}"
+__all__ = ["brisk_home"]
 REFUSED = ("Failed to load resource",)
 
 
-def test_an_empty_session_teaches_with_questions_that_fill_the_composer(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_an_empty_session_teaches_with_questions_that_fill_the_composer(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     expect(page.get_by_text("Ask a question in your own words.")).to_be_visible()
     expect(page.get_by_text("These sources lock with your first question.")).to_be_visible()
-    page.get_by_role("link", name="What is in Travel policy?").click()
+    page.get_by_role("link", name="What is in Garden notes?").click()
 
-    expect(box(page)).to_have_value("What is in Travel policy?")
+    expect(box(page)).to_have_value("What is in Garden notes?")
     expect(box(page)).to_be_focused()
 
 
-def test_a_question_is_answered_and_locks_the_sources_without_a_reload(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_a_question_is_answered_and_locks_the_sources_without_a_reload(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     hear(page)
     page.evaluate("window.__sameDocument = true")
     turn = ask(page)
@@ -46,18 +47,20 @@ def test_a_question_is_answered_and_locks_the_sources_without_a_reload(visit: Vi
     assert page.evaluate("window.__sameDocument")
 
 
-def test_what_was_seen_growing_is_what_a_reload_shows(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_what_was_seen_growing_is_what_a_reload_shows(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     turn = ask(page)
     ended(turn)
     grown = page.locator("#turn-1-answer").inner_html()
     page.reload()
 
-    assert re.sub(r"\s+", " ", page.locator("#turn-1-answer").inner_html()).strip() == re.sub(r"\s+", " ", grown).strip()
+    assert (
+        re.sub(r"\s+", " ", page.locator("#turn-1-answer").inner_html()).strip() == re.sub(r"\s+", " ", grown).strip()
+    )
 
 
-def test_shift_and_enter_makes_a_line_and_writing_signs_sends_nothing(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_shift_and_enter_makes_a_line_and_writing_signs_sends_nothing(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     box(page).fill("One")
     box(page).press("Shift+Enter")
     box(page).press_sequentially("Two")
@@ -71,8 +74,8 @@ def test_shift_and_enter_makes_a_line_and_writing_signs_sends_nothing(visit: Vis
     expect(page.get_by_role("article")).to_have_count(0)
 
 
-def test_the_length_is_counted_in_characters_and_told_before_the_limit(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_the_length_is_counted_in_characters_and_told_before_the_limit(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     count = page.locator("#prompt-count")
     box(page).fill("😀" * 799)
     expect(count).to_be_empty()
@@ -89,8 +92,8 @@ def test_the_length_is_counted_in_characters_and_told_before_the_limit(visit: Vi
     assert ask(page, "😀" * 1000).is_visible()
 
 
-def test_a_draft_survives_a_reload_and_goes_when_the_question_is_taken(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_a_draft_survives_a_reload_and_goes_when_the_question_is_taken(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     box(page).fill("Half a question")
     page.reload()
     expect(box(page)).to_have_value("Half a question")
@@ -112,8 +115,8 @@ def test_a_second_question_meanwhile_is_kept_and_leads_to_the_running_answer(vis
     expect(page.get_by_role("article")).to_have_count(1)
 
 
-def test_a_question_that_does_not_get_through_stays_and_is_asked_once(visit: Visit, home: House) -> None:
-    page = open_session(visit, home, expect=(*REFUSED, "htmx:error"))
+def test_a_question_that_does_not_get_through_stays_and_is_asked_once(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home, expect=(*REFUSED, "htmx:error"))
     page.route("**/turns/", lambda route: route.abort())
     box(page).fill(LONG)
     box(page).press("Enter")
@@ -128,8 +131,8 @@ def test_a_question_that_does_not_get_through_stays_and_is_asked_once(visit: Vis
     expect(page.get_by_role("article")).to_have_count(1)
 
 
-def test_the_button_says_what_it_does_and_takes_no_second_press(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_the_button_says_what_it_does_and_takes_no_second_press(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     sent = []
 
     def hold(route: object) -> None:
@@ -162,8 +165,8 @@ def test_sources_are_chosen_with_each_question_and_remembered(visit: Visit, home
     expect(turn.get_by_text("Searched 1 source")).to_be_visible()
 
 
-def test_a_question_goes_along_into_a_new_session(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_a_question_goes_along_into_a_new_session(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     session_id = page.url.rstrip("/").rpartition("/")[2]
     page.goto(f"/sessions/new/?from={session_id}&prompt=How+late+may+I+be%3F")
     expect(page.get_by_text("Your question is kept")).to_contain_text("How late may I be?")
@@ -173,8 +176,8 @@ def test_a_question_goes_along_into_a_new_session(visit: Visit, home: House) -> 
     expect(box(page)).to_have_value("How late may I be?")
 
 
-def test_hostile_text_is_text_wherever_a_question_shows_it(visit: Visit, home: House) -> None:
-    page = open_session(visit, home, viewport={"width": NARROW, "height": 700})
+def test_hostile_text_is_text_wherever_a_question_shows_it(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home, viewport={"width": NARROW, "height": 700})
     turn = ask(page, HOSTILE)
     ended(turn)
     page.locator("#turn-1-steps-line").click()
@@ -206,8 +209,8 @@ def test_an_empty_and_an_unbound_session_are_accessible(visit: Visit, home: Hous
     assert axe(page) == {}
 
 
-def test_an_answer_is_read_at_seventy_two_characters_a_line(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_an_answer_is_read_at_seventy_two_characters_a_line(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     ended(ask(page))
     width = page.locator("#turn-1-answer").evaluate(
         """answer => {
@@ -221,8 +224,8 @@ def test_an_answer_is_read_at_seventy_two_characters_a_line(visit: Visit, home: 
     assert 50 < width <= 75, "on average; a line breaks before its last word"
 
 
-def test_paper_holds_question_answer_and_sources_only(visit: Visit, home: House) -> None:
-    page = open_session(visit, home)
+def test_paper_holds_question_answer_and_sources_only(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
     turn = ask(page)
     ended(turn)
     page.emulate_media(media="print")
@@ -233,15 +236,14 @@ def test_paper_holds_question_answer_and_sources_only(visit: Visit, home: House)
     expect(page.get_by_role("button")).to_have_count(0)
 
 
-def test_without_scripts_one_asks_leaves_comes_back_and_reads(visit: Visit, home: House) -> None:
-    page = open_session(visit, home, java_script_enabled=False)
+def test_without_scripts_one_asks_leaves_comes_back_and_reads(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home, java_script_enabled=False)
     address = page.url
     box(page).fill(LONG)
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.get_by_role("link", name="Refresh to see more")).to_be_visible()
     assert page.url.endswith("#turn-1")
     page.goto("/sessions/")
-    page.wait_for_timeout(3000)
     page.goto(address)
     for _ in range(40):
         if page.locator("#turn-1[data-state=answered]").count():
@@ -272,8 +274,8 @@ def test_an_answer_that_came_while_away_is_told_in_the_title_once(visit: Visit, 
     assert BOTH[0] in page.get_by_role("region", name="Sources").inner_text()
 
 
-def test_the_browser_tells_who_asked_for_it_and_is_elsewhere(visit: Visit, home: House) -> None:
-    page = open_session(visit, home, permissions=["notifications"])
+def test_the_browser_tells_who_asked_for_it_and_is_elsewhere(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home, permissions=["notifications"])
     page.evaluate(
         """() => {
           window.__told = [];
