@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from dashboard.catalog.models import Index
-from dashboard.catalog.sync import refresh_indexes
 from dashboard.chats.models import ChatSession
-from dashboard.chats.sync import fetch_unknown, refresh_one
-from dashboard.config import upstream_client
-from dashboard.upstream import UpstreamError
-from dashboard.web.present import fingerprint, source_views
+from dashboard.web.looking import look_at, look_for
+from dashboard.web.present import columns_of, fingerprint, source_views
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, unchanged
 
 RUNNING_POLL, IDLE_POLL = 5, 30
-SESSION_FRESH = timedelta(seconds=4)
-"""A session checked this recently is not asked for again: everybody who watches it shares the answer."""
-SOURCES_FRESH = timedelta(minutes=1)
-_ONE_AT_A_TIME = [threading.Lock() for _ in range(64)]
-"""Both regions, and everybody who watches a session, ask at the same moment: the first asks LlamaCloud for all."""
 
 
 @login_required
@@ -49,7 +38,7 @@ def visible_or_404(request: Request, session_id: str) -> ChatSession:
     """The door: a session the person may see, asked for upstream when it was made elsewhere a moment ago."""
     door = ChatSession.objects.visible_to(request.user).select_related("owner", "follows")
     session = door.filter(session_id=session_id).first()
-    if session is None and fetch_unknown(upstream_client(), session_id) is not None:
+    if session is None and look_for(session_id):
         session = door.filter(session_id=session_id).first()
     if session is None:
         raise Http404
@@ -61,7 +50,7 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
     index_ids = [source.index_id for source in session.sources.all()]
     sources = source_views(index_ids, Index.objects.named(index_ids))
     poll_seconds = RUNNING_POLL if session.is_running else IDLE_POLL
-    shown = (session.raw, session.title, session.gone_at, session.questions, sources, poll_seconds, problem)
+    shown = (columns_of(session), sources, poll_seconds, problem)
     successor_url = f"{reverse('session-new')}?{urlencode({'from': session.session_id})}"
     return {
         "session": session,
@@ -79,31 +68,9 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
 
 def _region(request: Request, session_id: str, fragment: str, *, with_sources: bool) -> HttpResponse:
     session = visible_or_404(request, session_id)
-    problem = _revalidate(session, with_sources=with_sources)
+    problem = look_at(session, with_sources=with_sources)
     session = visible_or_404(request, session_id)
     context = region_context(session, problem)
     if request.GET.get("seen") == context["seen"]:
         return unchanged()
     return page_or_fragment(request, fragment, fragment, context)
-
-
-def _revalidate(session: ChatSession, *, with_sources: bool) -> str:
-    """Bring a session that still exists up to date; tell in words why that did not work."""
-    if session.gone_at is not None:
-        return ""
-    try:
-        with _ONE_AT_A_TIME[session.pk % len(_ONE_AT_A_TIME)]:
-            session.refresh_from_db()
-            if timezone.now() - session.synced_at > SESSION_FRESH:
-                refresh_one(upstream_client(), session)
-        if with_sources:
-            _revalidate_sources(session)
-    except UpstreamError as error:
-        return error.sentence
-    return ""
-
-
-def _revalidate_sources(session: ChatSession) -> None:
-    index_ids = session.sources.values_list("index_id", flat=True)
-    old = Index.objects.filter(pk__in=index_ids, synced_at__lt=timezone.now() - SOURCES_FRESH)
-    refresh_indexes(upstream_client(), list(old.values_list("pk", flat=True)))
