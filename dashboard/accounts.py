@@ -1,8 +1,12 @@
-"""How django-allauth behaves here: no sign-up by strangers, one idea of where a request came from."""
+"""How django-allauth behaves here: no sign-up by strangers, and limits on guessing that cannot be stepped around."""
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
 
 
@@ -12,3 +16,17 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Nobody signs up."""
         return False
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Count failed tries by name, wherever they come from.
+
+        allauth adds the Host header, which whoever guesses may vary. Names are folded, because databases find them in
+        more spellings than one.
+        """
+        login = str(credentials.get("username") or credentials.get("email") or "")
+        return f"sign-in:{unicodedata.normalize('NFKC', login).casefold()}"
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
+        """Refuse a deactivated account like a wrong password: whoever holds the password learns nothing."""
+        user: AbstractBaseUser | None = super().authenticate(request, **credentials)
+        return user if user is not None and user.is_active else None

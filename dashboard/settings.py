@@ -105,7 +105,8 @@ def _database(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": _database(CORRAL.database_url.get_secret_value())}
 
-# Counters of failed sign-ins. In each process's memory: with several processes a guesser gets as many tries more.
+# Counters of failed sign-ins, and what was asked of LlamaCloud a moment ago.
+# In each process's memory: with several processes a guesser gets as many tries more.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
@@ -178,6 +179,11 @@ CONTENT_SECURITY_POLICY = {
         "trusted-types": ["corral"],
     }
 }
+
+
+# Corral takes no files: without handlers their content is read and dropped, so nobody fills the disk with them.
+FILE_UPLOAD_HANDLERS: list[str] = []
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 
 # --- Static files ---------------------------------------------------------------------------------------------------

@@ -139,8 +139,8 @@ class TestHeaders:
 class TestAccounts:
     """One door, made accounts only, guessing limited."""
 
-    def try_to_sign_in(self, name: str, password: str, address: str = "203.0.113.7") -> bool:
-        client = Client(REMOTE_ADDR=address)
+    def try_to_sign_in(self, name: str, password: str, address: str = "203.0.113.7", host: str = "localhost") -> bool:
+        client = Client(REMOTE_ADDR=address, HTTP_HOST=host)
         client.post("/accounts/login/", {"login": name, "password": password})
         return "_auth_user_id" in client.session
 
@@ -154,6 +154,22 @@ class TestAccounts:
 
         assert not self.try_to_sign_in("ada", PASSWORD, address="198.51.100.4")
         assert self.try_to_sign_in("ben", PASSWORD)
+
+    def test_the_limit_on_guessing_cannot_be_stepped_around_by_another_host_or_spelling(self, ada: User) -> None:
+        for number in range(5):
+            assert not self.try_to_sign_in("ada", "guess", host=f"localhost:{20_000 + number}")
+
+        assert not self.try_to_sign_in("ada", PASSWORD, host="localhost:30000")
+        assert not self.try_to_sign_in("ＡDA", PASSWORD)
+
+    def test_a_deactivated_account_is_refused_like_a_wrong_password(self, ada: User) -> None:
+        User.objects.filter(pk=ada.pk).update(is_active=False)
+        client = Client()
+        form = {"login": "ada", "password": PASSWORD}
+        right = client.post("/accounts/login/", form)
+        wrong = client.post("/accounts/login/", form | {"password": "guess"})
+        assert right.status_code == wrong.status_code == 200
+        assert "_auth_user_id" not in client.session
 
     def test_three_hundred_people_behind_one_address_sign_in_at_nine(self, db: None) -> None:
         people = [User.objects.create_user(f"person-{number}", password=PASSWORD) for number in range(300)]

@@ -164,7 +164,7 @@ def test_colours_can_be_told_apart(front: str, back: str, least: float, theme: i
 def test_the_bundle_names_every_behaviour_once() -> None:
     named = scripts_of("js/app.js", (STATIC / "js/app.js").read_text())
     own = {f"js/{path.name}" for path in (STATIC / "js").glob("*.js")} - {"js/app.js"}
-    assert sorted(named) == sorted({*own, "vendor/htmx.min.js"})
+    assert sorted(named) == sorted({*own, *(f"vendor/{path.name}" for path in (STATIC / "vendor").glob("*.js"))})
 
 
 def test_while_debugging_each_behaviour_is_fetched_by_itself(settings: Any) -> None:

@@ -10,6 +10,7 @@ class AuditAction(models.TextChoices):
 
     SESSION_CREATED = "session.created", "created a session"
     SESSION_ADOPTED = "session.adopted", "was given the session an unanswered creation had made"
+    SESSION_GIVEN_UP = "session.given_up", "gave up a session whose creation was not confirmed"
     SESSION_VIEWED = "session.viewed", "opened a session"
     SESSION_RENAMED = "session.renamed", "renamed a session"
     SESSION_DELETED = "session.deleted", "deleted a session"

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.utils import timezone
 
+MAX_WORDS = 10
+"""Words of a search that count: each is a condition in the query."""
 STALE_AFTER = timedelta(days=30)
 """A ready index whose documents were last read longer ago than this is called stale: told, never blocked."""
 
@@ -97,7 +99,7 @@ class IndexQuerySet(models.QuerySet["Index"]):
     def found_by(self, words: str, *, or_in: Iterable[str] = ()) -> IndexQuerySet:
         """Those with every one of these words in name or description, and in any case the ones in ``or_in``."""
         match = models.Q()
-        for word in words.split():
+        for word in words.split()[:MAX_WORDS]:
             match &= models.Q(name__icontains=word) | models.Q(description__icontains=word)
         return self.filter(match | models.Q(pk__in=list(or_in))) if match else self
 

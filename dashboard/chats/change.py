@@ -28,7 +28,7 @@ def rename_session(session: ChatSession, title: str, *, actor: User, origin: Ori
     """
     _require(may_rename(actor, session), AuditAction.SESSION_RENAMED, session, actor, origin)
     with transaction.atomic():
-        before = session.title
+        before = ChatSession.objects.select_for_update().values_list("title", flat=True).get(pk=session.pk)
         ChatSession.objects.filter(pk=session.pk).update(title=title)
         session.title = title
         record(AuditAction.SESSION_RENAMED, actor=actor, origin=origin, subject=session, before=before, after=title)

@@ -11,6 +11,8 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from dashboard.audit.actions import AuditAction, Outcome
+from dashboard.audit.trail import Origin, record
 from dashboard.chats.models import CreationAttempt
 from dashboard.errors import DashboardError
 
@@ -107,6 +109,27 @@ def wait_for_outcome(attempt: CreationAttempt) -> CreationAttempt:
 
 def settle_dead_claim(attempt: CreationAttempt, *, why: str = "process_died") -> None:
     """A claim whose outcome nobody can tell any more: it outlived any call, or its outcome could not be stored."""
-    CreationAttempt.objects.filter(pk=attempt.pk, state=State.CLAIMED).update(
+    settled = CreationAttempt.objects.filter(pk=attempt.pk, state=State.CLAIMED).update(
         state=State.UNKNOWN, error_code=why, finished_at=timezone.now()
     )
+    if settled:
+        # Not one transaction: where the record cannot be written, the session must still be found again.
+        record(
+            AuditAction.SESSION_CREATED,
+            actor=attempt.actor,
+            origin=Origin(),
+            outcome=Outcome.FAILED,
+            error=why,
+            certain=False,
+            attempt=attempt.token,
+        )
+
+
+def abandon(token: str, *, actor: User, origin: Origin) -> None:
+    """The person starts over: this attempt is no longer looked for."""
+    with transaction.atomic():
+        given_up = CreationAttempt.objects.filter(token=token, actor=actor, state=State.UNKNOWN).update(
+            state=State.ABANDONED, finished_at=timezone.now()
+        )
+        if given_up:
+            record(AuditAction.SESSION_GIVEN_UP, actor=actor, origin=origin, attempt=token)

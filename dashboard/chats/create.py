@@ -17,7 +17,7 @@ from django.utils import timezone
 from dashboard import upstream
 from dashboard.audit.actions import AuditAction, Outcome
 from dashboard.audit.trail import Origin, record
-from dashboard.chats.claims import SessionChoice, TokenReused, claim, settle_dead_claim, wait_for_outcome
+from dashboard.chats.claims import SessionChoice, TokenReused, abandon, claim, settle_dead_claim, wait_for_outcome
 from dashboard.chats.models import ChatSession, CreationAttempt
 from dashboard.chats.reconcile import SEARCH_BUDGET, reconcile
 from dashboard.chats.store import no_history, store_created, store_summaries
@@ -96,13 +96,6 @@ def _know_what_was_there(client: upstream.LlamaCloud, attempt: CreationAttempt) 
     store_summaries(listing.items, project_id=project_id, now=asked_at)
     attempt.started_at = timezone.now()
     attempt.save(update_fields=["started_at"])
-
-
-def abandon(token: str, *, actor: User) -> None:
-    """The person starts over: this attempt is no longer looked for."""
-    CreationAttempt.objects.filter(token=token, actor=actor, state=State.UNKNOWN).update(
-        state=State.ABANDONED, finished_at=timezone.now()
-    )
 
 
 def _refusal(attempt: CreationAttempt) -> upstream.UpstreamError:

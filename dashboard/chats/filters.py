@@ -10,6 +10,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
 from django.db.models import ExpressionWrapper, F, FilteredRelation, Q
 
+from dashboard.catalog.models import MAX_WORDS
 from dashboard.chats.states import UNTITLED, LockState, RunState
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
     def titled_like(self, words: str) -> ChatSessionQuerySet:
         """Those whose shown title holds every one of these words."""
         found = self
-        for word in words.split():
+        for word in words.split()[:MAX_WORDS]:
             match = Q(title__icontains=word) | Q(title="", generated_title__icontains=word)
             if word.lower() in UNTITLED.lower():
                 match |= Q(title="", generated_title="")

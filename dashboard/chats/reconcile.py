@@ -93,10 +93,13 @@ def _fits(item: upstream.ChatSummary, attempt: CreationAttempt) -> bool:
 
 
 def _unclaimed(items: list[upstream.ChatSummary], attempt: CreationAttempt) -> list[upstream.ChatSummary]:
-    """Those neither known before the attempt began nor made by another attempt."""
+    """Those neither known before the attempt began nor made by another attempt.
+
+    One that this very attempt has been given in the meantime is no other's.
+    """
     known = ChatSession.objects.filter(session_id__in=[item.session_id for item in items])
     before = known.filter(first_seen_at__lt=attempt.started_at).values_list("session_id", flat=True)
-    claimed = known.filter(attempt__isnull=False).values_list("session_id", flat=True)
+    claimed = known.filter(attempt__isnull=False).exclude(attempt=attempt).values_list("session_id", flat=True)
     taken = {*before, *claimed}
     return [item for item in items if item.session_id not in taken]
 

@@ -69,10 +69,12 @@ def mark_of(summary: upstream.ChatSummary) -> str:
 
 
 _UPSTREAM_COLUMNS = [
-    "project_id", "generated_title", "shared_access", "is_bound", "last_updated_at", "job_turns", "job_duration_ms",
-    "job_is_error", "job_error", "job_input_tokens", "job_output_tokens", "job_export_config_ids", "raw", "synced_at",
+    *columns_from(upstream.ChatSummary(session_id="any"), now=timezone.now()),
+    "project_id",
+    "synced_at",
     "gone_at",
-]  # fmt: skip
+]
+"""What a refresh overwrites: everything that comes from the summary, and when and where it was read."""
 
 
 def store_summaries(summaries: Sequence[upstream.ChatSummary], *, project_id: str, now: datetime | None = None) -> None:

@@ -1,5 +1,6 @@
 """Background work that needs nothing but the database.
 
-Public names: ``Job`` (from ``models``), ``Work``, ``run_due``, ``run_to_end`` (``run``), ``ALL_WORK`` (``work``).
+Public names: ``Job`` (from ``models``), ``Work``, ``run_due``, ``run_to_end``, ``hurry``, ``let_go``
+(``run``), ``all_work`` (``work``).
 May be imported by web, admin and management; knows chats and catalog.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -253,10 +253,7 @@ class UnknownEvent(Wire):
 
 KnownEvent = TextDelta | ThinkingDelta | UserInput | Thinking | ToolCall | ToolResult | Text | Stop
 Event = KnownEvent | UnknownEvent
-EVENT_TYPES: dict[str, type[KnownEvent]] = {
-    kind.model_fields["type"].default: kind
-    for kind in (TextDelta, ThinkingDelta, UserInput, Thinking, ToolCall, ToolResult, Text, Stop)
-}
+EVENT_TYPES: dict[str, type[KnownEvent]] = {kind.model_fields["type"].default: kind for kind in get_args(KnownEvent)}
 
 
 def read_event(raw: Mapping[str, Any]) -> Event:

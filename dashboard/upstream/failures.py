@@ -42,7 +42,7 @@ _REFUSALS: dict[int, type[Refusal]] = {
     422: Invalid,
     429: RateLimited,
 }
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>]+", re.IGNORECASE)
 # A gateway often echoes a key shortened (llx-ab***yz), so whatever begins like one goes.
 _KEY_LIKE = re.compile(r"\bllx-[^\s\"',;)}\]]*|\bBearer\s+[^\s\"',;)}\]]+", re.IGNORECASE)
 _REQUEST_ID_HEADERS = (

@@ -105,6 +105,12 @@ def index_choices(indexes: Iterable[Index], chosen: Collection[str]) -> list[Ind
     ]
 
 
+def columns_of(session: ChatSession) -> list[object]:
+    """Every loaded column of a session but the time of the reading: whatever a page may show of it, now or later."""
+    loaded = [field.attname for field in ChatSession._meta.concrete_fields if field.attname in session.__dict__]
+    return [getattr(session, name) for name in loaded if name != "synced_at"]
+
+
 def fingerprint(*shown: object) -> str:
     """Condense what a region shows, so that a page can ask "anything other than this?" and be spared the same again."""
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from dashboard.audit.actions import AuditAction, Outcome
 from dashboard.audit.models import AuditEntry
+from dashboard.audit.trail import Origin
 from dashboard.chats import claims
 from dashboard.chats.create import OutcomeUnknown, StillCreating, abandon
 from dashboard.chats.models import ChatSession, CreationAttempt
@@ -368,9 +369,9 @@ class TestOthers:
         lose(lambda _: None)
         with pytest.raises(OutcomeUnknown):
             submit(client, ada)
-        abandon("form-1", actor=ben)
+        abandon("form-1", actor=ben, origin=Origin())
         assert CreationAttempt.objects.get().state == State.UNKNOWN, "somebody else's"
-        abandon("form-1", actor=ada)
+        abandon("form-1", actor=ada, origin=Origin())
         assert CreationAttempt.objects.get().state == State.ABANDONED
         session = submit(client, ada, "form-2")
         assert list(faulty.chats) == [session.session_id]
@@ -380,7 +381,7 @@ class TestOthers:
 
     def test_what_was_created_cannot_be_given_up(self, client: LlamaCloud, ada: User) -> None:
         session = submit(client, ada)
-        abandon("form-1", actor=ada)
+        abandon("form-1", actor=ada, origin=Origin())
         assert submit(client, ada) == session
 
     @pytest.mark.parametrize("state", [State.ABANDONED, State.ADOPTED])

@@ -185,3 +185,27 @@ def test_a_missing_last_activity_falls_back_to_now() -> None:
     raw = without(wire("ses-a"), "last_updated_at")
     session = store_one(ChatSummary.model_validate(raw), project_id="")
     assert timezone.now() - session.last_updated_at < timedelta(minutes=1)
+
+
+@pytest.mark.django_db
+def test_a_refresh_overwrites_every_column_that_comes_from_the_summary() -> None:
+    job: dict[str, Any] = {"turns": 1, "duration_ms": 5.0, "is_error": False, "error": None, "total_input_tokens": 1}
+    job |= {"total_output_tokens": 2, "export_config_ids": ["exc-1"]}
+    first: dict[str, Any] = {"session_id": "ses-a", "last_updated_at": "2026-04-22T12:00:00", "shared_access": "query"}
+    first |= {"generated_title": "One", "index_ids": ["idx-1"], "job_metadata": job}
+    again: dict[str, Any] = {"turns": 2, "duration_ms": 6.0, "is_error": True, "error": "no", "total_input_tokens": 3}
+    again |= {"total_output_tokens": 4, "export_config_ids": ["exc-2"]}
+    second: dict[str, Any] = {
+        "session_id": "ses-a",
+        "last_updated_at": "2026-04-23T12:00:00",
+        "shared_access": "read_only",
+    }
+    second |= {"generated_title": "Two", "index_ids": None, "job_metadata": again}
+
+    before = columns_from(ChatSummary.model_validate(first), now=NOW)
+    wanted = columns_from(ChatSummary.model_validate(second), now=NOW)
+    assert [name for name in wanted if wanted[name] == before[name]] == [], "every column takes another value"
+    store_one(ChatSummary.model_validate(first), project_id="prj-1")
+    stored = store_one(ChatSummary.model_validate(second), project_id="prj-1")
+
+    assert {name: getattr(stored, name) for name in wanted} == wanted

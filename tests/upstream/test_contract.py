@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from dashboard.upstream import (
     ChatSummary,
     Index,
     JobMetadata,
+    KnownEvent,
     Project,
     SessionCreate,
     Stop,
@@ -152,3 +153,16 @@ def test_a_null_history_is_empty_but_a_missing_one_is_not_taken_for_silence() ->
 def test_more_than_ten_sources_never_leave() -> None:
     with pytest.raises(ValidationError):
         SessionCreate(index_ids=[f"idx-{number}" for number in range(11)])
+
+
+@pytest.mark.parametrize("kind", [*get_args(KnownEvent)], ids=lambda kind: kind.__name__)
+def test_every_event_of_the_union_is_read_by_its_literal(kind: type[KnownEvent]) -> None:
+    literal = kind.model_fields["type"].default
+    fields: dict[str, Any] = {
+        "content": "words",
+        "call_id": "call-1",
+        "name": "retrieve",
+        "arguments": {},
+        "result": None,
+    }
+    assert type(read_event({"type": literal, **fields})) is kind

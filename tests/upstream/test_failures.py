@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -145,3 +146,9 @@ def test_a_person_waits_whole_seconds() -> None:
     assert error(429, Retry_After="0.2").retry_after == 1
     assert error(503, Retry_After="7").retry_after == 7
     assert error(429).retry_after is None
+
+
+def test_cleaning_takes_time_in_proportion_to_the_text() -> None:
+    began = time.process_time()
+    clean("a" * 10_000)
+    assert time.process_time() - began < 0.5, "the square of it takes seconds"

@@ -90,7 +90,7 @@ class Command(BaseCommand):
         environment = _environment(known, folder, cloud_port)
         for step in (["migrate", "--verbosity=0"], ["demo", "--seed", f"--data={folder}"]):
             children.run(step[0], _manage(*step), environment)
-        localcloud = ["localcloud", f"--port={cloud_port}", f"--docs={DOCUMENTS}", f"--api-key={known.api_key}"]
+        localcloud = ["localcloud", f"--port={cloud_port}", f"--docs={DOCUMENTS}"]
         localcloud.append(f"--database={folder / 'localcloud.sqlite3'}")
         children.start("localcloud", _manage(*localcloud), environment)
         children.wait_until(lambda: _answers(f"http://{HOST}:{cloud_port}/"), seconds=120, what="localcloud")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ class Command(BaseCommand):
         """The fixed surface of the command."""
         parser.add_argument("--port", type=int, required=True)
         parser.add_argument("--docs", type=Path, required=True, help="folder of documents; one sub-folder is one index")
-        parser.add_argument("--api-key", required=True, help="the key callers must send")
+        parser.add_argument(
+            "--api-key",
+            default=os.environ.get("LLAMA_CLOUD_API_KEY"),
+            help="the key callers must send; out of the process list, it may be in LLAMA_CLOUD_API_KEY instead",
+        )
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--database", type=Path, default=Path("localcloud.sqlite3"), help="SQLite file")
         parser.add_argument("--token-delay-ms", type=int, default=0, help="pause between two pieces of an answer")
@@ -30,6 +35,8 @@ class Command(BaseCommand):
         """Serve."""
         if not options["docs"].is_dir():
             raise CommandError(f"--docs: {options['docs']} is not a folder")
+        if not options["api_key"]:
+            raise CommandError("Give the key callers must send: --api-key, or LLAMA_CLOUD_API_KEY.")
         serve(
             docs=options["docs"],
             key=options["api_key"],

@@ -47,7 +47,7 @@ def _submit(request: Request) -> HttpResponse:
     if data.get("show"):
         return _show(data)
     if data.get("start_over"):
-        abandon(data.get("idempotency_token", ""), actor=request.user)
+        abandon(data.get("idempotency_token", ""), actor=request.user, origin=request.origin)
         data["idempotency_token"] = new_token()
     form = NewSessionForm(data)
     if not form.is_valid():
@@ -125,7 +125,7 @@ def _page(
     projects = list(Project.objects.offered().defer("raw"))
     project_id = form["project_id"].value() or (projects[0].pk if projects else "")
     chosen = form["index_ids"].value() or []
-    choices = index_choices(_shown(project_id, form["find"].value() or "", chosen), chosen)
+    choices = index_choices(_shown(project_id, (form["find"].value() or "")[:200], chosen), chosen)
     context = {
         "form": form,
         "choices": choices,

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.db.models import Max
 from django.http import HttpResponse
 from django.shortcuts import redirect
@@ -15,27 +14,23 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard.catalog.models import Index
 from dashboard.chats.filters import ChatSessionQuerySet
 from dashboard.chats.models import ChatSession, LockState, RunState
-from dashboard.chats.sync import refresh_recent
-from dashboard.config import upstream_client
 from dashboard.jobs.run import hurry
 from dashboard.templatetags.wording import visible
-from dashboard.upstream import UpstreamError
 from dashboard.web.forms import FilterForm
+from dashboard.web.looking import look_at_recent
 from dashboard.web.pages import page_of
-from dashboard.web.present import fingerprint, session_row
+from dashboard.web.present import columns_of, fingerprint, session_row
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, unchanged
 
 POLL_SECONDS = 30
-RECENT_LASTS = 10
-"""Seconds within which all open lists of a process share one look at LlamaCloud."""
 
 
 @login_required
 @require_safe
 def index(request: Request) -> HttpResponse:
     """List sessions from the cache; the open list asks again, and is answered only when something changed."""
-    problem = _look_again() if "seen" in request.GET else ""
+    problem = look_at_recent() if "seen" in request.GET else ""
     context = _list(request, problem)
     if request.GET.get("seen") == context["seen"]:
         return unchanged()
@@ -48,26 +43,11 @@ def refresh(request: Request) -> HttpResponse:
     """Ask LlamaCloud now for what changed lately, and the workers for everything else."""
     for name in ("catalog", "all-sessions"):
         hurry(name)
-    try:
-        refresh_recent(upstream_client())
-    except UpstreamError as error:
-        messages.error(request, f"Couldn’t refresh. {error.sentence}")
+    if problem := look_at_recent():
+        messages.error(request, f"Couldn’t refresh. {problem}")
     else:
         messages.success(request, "The list is up to date with LlamaCloud.")
     return redirect("session-list")
-
-
-def _look_again() -> str:
-    """Refresh the newest sessions, at most every few seconds however many lists are open; tell a problem in words."""
-    if not cache.add("recent-sessions", True, RECENT_LASTS):
-        return str(cache.get("recent-sessions-problem", ""))
-    try:
-        refresh_recent(upstream_client())
-    except UpstreamError as error:
-        cache.set("recent-sessions-problem", error.sentence, RECENT_LASTS)
-        return error.sentence
-    cache.delete("recent-sessions-problem")
-    return ""
 
 
 def _list(request: Request, problem: str) -> dict[str, Any]:
@@ -80,7 +60,7 @@ def _list(request: Request, problem: str) -> dict[str, Any]:
     sessions, pager = page_of(found.prefetch_related("sources"), request.GET)
     catalog = Index.objects.named({source.index_id for session in sessions for source in session.sources.all()})
     rows = [session_row(session, catalog) for session in sessions]
-    shown = [(row.session.pk, row.session.last_updated_at, row.title, row.lock, row.run) for row in rows]
+    shown = [(columns_of(row.session), getattr(row.session, "unread", False), row.sources) for row in rows]
     seen = fingerprint(shown, problem)
     return {
         "filters": filters,

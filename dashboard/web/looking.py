@@ -1,0 +1,114 @@
+"""How open pages ask LlamaCloud for what is new, without ever depending on its answer.
+
+A page waits for LlamaCloud a moment, not longer: however many pages are open and however slow LlamaCloud is, most
+threads of a process stay free for pages, which all render from the cache (decision 2).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.core.cache import cache
+from django.utils import timezone
+
+from dashboard.catalog.models import Index
+from dashboard.catalog.sync import refresh_indexes
+from dashboard.chats.models import ChatSession
+from dashboard.chats.sync import fetch_unknown, refresh_one, refresh_recent
+from dashboard.config import upstream_client
+from dashboard.turns.history import import_history, is_unread
+from dashboard.turns.models import Turn
+from dashboard.upstream import UpstreamError
+
+SESSION_FRESH = timedelta(seconds=4)
+"""A session checked this recently is not asked for again: everybody who watches it shares the answer."""
+SOURCES_FRESH = timedelta(minutes=1)
+RECENT_LASTS = 10
+"""Seconds within which all open lists of a process share one look at LlamaCloud."""
+FAILURE_LASTS = 8
+"""Seconds in which a failed look at a session is not repeated: everybody is told the same."""
+UNKNOWN_LASTS = 30
+"""Seconds in which an id nobody knows is not asked for again."""
+PATIENCE = 1.0
+"""Seconds a page waits for another page's look at the same session."""
+AT_ONCE = 8
+"""Looks at LlamaCloud under way in a process; further ones are left out, and the page shows what is known."""
+
+_places = threading.BoundedSemaphore(AT_ONCE)
+_one_at_a_time = [threading.Lock() for _ in range(64)]
+"""Both regions of a page, and everybody who watches a session, ask at the same moment: the first asks for all."""
+
+
+def look_at(session: ChatSession, *, with_sources: bool) -> str:
+    """Bring a session that still exists up to date.
+
+    Args:
+        session: the session.
+        with_sources: whether its sources' readiness is brought up to date too.
+
+    Returns:
+        in words why that did not work, or ``""``.
+    """
+    if session.gone_at is not None:
+        return ""
+    key = f"look-failed-{session.pk}"
+    lock = _one_at_a_time[session.pk % len(_one_at_a_time)]
+    if not lock.acquire(timeout=PATIENCE):
+        return str(cache.get(key, ""))
+    try:
+        return str(cache.get(key, "")) or _told(
+            lambda: _refresh(session, with_sources=with_sources), key, FAILURE_LASTS
+        )
+    finally:
+        lock.release()
+
+
+def look_at_recent() -> str:
+    """Refresh the newest sessions, at most every few seconds however many lists are open; tell a problem in words."""
+    if not cache.add("look-recent", True, RECENT_LASTS):
+        return str(cache.get("look-recent-failed", ""))
+    return _told(lambda: refresh_recent(upstream_client()), "look-recent-failed", RECENT_LASTS)
+
+
+def look_for(session_id: str) -> bool:
+    """Whether LlamaCloud knows a session no list has told of yet; an id nobody knows is remembered for a while."""
+    key = f"look-unknown-{hash(session_id)}"
+    if len(session_id) > 255 or cache.get(key) == session_id or not _places.acquire(blocking=False):
+        return False
+    try:
+        found = fetch_unknown(upstream_client(), session_id) is not None
+    finally:
+        _places.release()
+    if not found:
+        cache.set(key, session_id, UNKNOWN_LASTS)
+    return found
+
+
+def _told(look: Callable[[], object], key: str, seconds: int) -> str:
+    if not _places.acquire(blocking=False):
+        return ""
+    try:
+        look()
+    except UpstreamError as error:
+        cache.set(key, error.sentence, seconds)
+        return error.sentence
+    finally:
+        _places.release()
+    cache.delete(key)
+    return ""
+
+
+def _refresh(session: ChatSession, *, with_sources: bool) -> None:
+    session.refresh_from_db()
+    # While a question is answered here, this dashboard's own reading is the newest truth.
+    answering = Turn.objects.live().filter(session=session).exists()
+    if not answering and timezone.now() - session.synced_at > SESSION_FRESH:
+        if is_unread(session):
+            session.history_of = ""
+        refresh_one(upstream_client(), session, on_history=import_history)
+    if with_sources:
+        index_ids = session.sources.values_list("index_id", flat=True)
+        old = Index.objects.filter(pk__in=index_ids, synced_at__lt=timezone.now() - SOURCES_FRESH)
+        refresh_indexes(upstream_client(), list(old.values_list("pk", flat=True)))

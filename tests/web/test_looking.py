@@ -1,0 +1,93 @@
+"""Open pages never depend on LlamaCloud's answer: they wait a moment, and render what is known."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connections
+from django.test import Client
+
+from dashboard.chats.models import ChatSession
+from dashboard.web import looking
+from tests.faulty import FaultyServer, failing, held
+from tests.people import SignIn
+from tests.web.conftest import address, make_session
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hanging_llamacloud_leaves_most_threads_to_pages(catalog: FaultyServer, ada: User, signed_in: SignIn) -> None:
+    session = make_session(catalog, ada)
+    catalog.script("GET", f"/api/v1/chat/{session.session_id}/summary", [held(3)], repeat=True)
+    cookies = signed_in(ada).cookies
+
+    def ask() -> float:
+        browser = Client(HTTP_HOST="localhost")
+        browser.cookies = cookies
+        began = time.monotonic()
+        try:
+            assert browser.get(address(session, "job/"), headers=HTMX).status_code == 200
+        finally:
+            connections.close_all()
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(20) as pool:
+        waited = sorted(pool.map(lambda _: ask(), range(20)))
+
+    assert len(catalog.received("GET", f"/api/v1/chat/{session.session_id}/summary")) <= 2 * 3, "one page asks for all"
+    assert waited[-2] < waited[-1], "only the one that asks waits for the answer"
+
+
+@pytest.mark.django_db
+def test_a_failed_look_is_told_to_all_and_not_repeated(
+    catalog: FaultyServer, session: ChatSession, browser: Client
+) -> None:
+    path = f"/api/v1/chat/{session.session_id}/summary"
+    catalog.script("GET", path, [failing(403, "no")], repeat=True)
+    first = browser.get(address(session, "job/"), headers=HTMX)
+    again = browser.get(address(session, "job/"), headers=HTMX)
+    assert "does not allow" in first.content.decode()
+    assert "does not allow" in again.content.decode()
+    assert len(catalog.received("GET", path)) == 1
+
+
+@pytest.mark.django_db
+def test_an_id_nobody_knows_is_asked_for_once(catalog: FaultyServer, browser: Client) -> None:
+    for _ in range(3):
+        assert browser.get("/sessions/ses-nobody/").status_code == 404
+    assert len(catalog.received("GET", "/api/v1/chat/ses-nobody/summary")) == 1
+    assert browser.get(f"/sessions/{'a' * 256}/").status_code == 404
+
+
+@pytest.mark.django_db
+def test_looks_beyond_the_bound_are_left_out(catalog: FaultyServer, session: ChatSession, browser: Client) -> None:
+    places = [looking._places.acquire(blocking=False) for _ in range(looking.AT_ONCE)]
+    try:
+        assert all(places)
+        assert browser.get(address(session, "job/"), headers=HTMX).status_code == 200
+        assert browser.get("/sessions/?seen=x", headers=HTMX).status_code == 200
+        assert browser.get("/sessions/ses-elsewhere/").status_code == 404
+        assert not catalog.received("GET", f"/api/v1/chat/{session.session_id}/summary")
+    finally:
+        for _ in places:
+            looking._places.release()
+
+
+@pytest.mark.django_db
+def test_files_nobody_asked_for_are_dropped(browser: Client) -> None:
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    sent = {"login": "ada", "password": "x", "file": SimpleUploadedFile("big.bin", b"0" * 4_000_000)}
+    response = Client(HTTP_HOST="localhost").post("/accounts/login/", sent)
+    assert response.status_code == 200
+    assert not response.wsgi_request.FILES
+
+
+@pytest.mark.django_db
+def test_a_search_of_very_many_words_is_cut(catalog: FaultyServer, browser: Client) -> None:
+    assert browser.get("/sessions/new/", {"find": "a " * 1500}).status_code == 200
+    assert browser.get("/sessions/", {"q": "a " * 1500}).status_code == 200
