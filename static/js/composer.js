@@ -7,16 +7,14 @@
   const key = () => `corral:draft:${document.querySelector("[data-composer]").dataset.composer}`;
   // Code points, as LlamaCloud counts; "length" would count an emoji twice.
   const lengthOf = (text) => [...text].length;
+  const characters = (count) => `${count} character${count === 1 ? "" : "s"}`;
   let told = 0;
 
   const count = (area) => {
-    const limit = Number(area.dataset.limit);
-    const length = lengthOf(area.value);
+    const [limit, length] = [Number(area.dataset.limit), lengthOf(area.value)];
     const line = document.getElementById("prompt-count");
     const left = limit - length;
-    const words = left < 0
-      ? `${-left} character${left === -1 ? "" : "s"} too many`
-      : `${left} character${left === 1 ? "" : "s"} left`;
+    const words = left < 0 ? `${characters(-left)} too many` : `${characters(left)} left`;
     line.textContent = length >= WARN ? words : "";
     line.toggleAttribute("data-over", left < 0);
     area.setCustomValidity(left < 0 ? `Your question has ${words}. Shorten it, then ask.` : "");

@@ -44,8 +44,7 @@
     const tail = document.getElementById(`turn-${target.dataset.live}-tail`);
     if (doing && tail?.firstChild && doing.textContent !== "Writing…") doing.textContent = "Writing…";
     if (detail.message.event === "turn-ended") {
-      target.removeAttribute("data-streams");
-      target.removeAttribute("data-live");
+      ["data-streams", "data-live"].forEach((name) => target.removeAttribute(name));
       told(target.id.split("-")[1], detail.message.data);
     }
   });
