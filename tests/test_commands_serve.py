@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from pytest_django import Settings
 from dashboard import probe
 from dashboard.management import static_files
 from tests.env import API_KEY
-from tests.processes import ROOT, Running, free_port, manage, running
+from tests.processes import PATIENCE, ROOT, Running, free_port, manage, running
 
 
 @pytest.fixture
@@ -111,7 +112,11 @@ def test_with_a_user_no_set_up_link_is_printed(tmp_path: Path, database: str, po
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_cleanly_and_leaves_no_worker(server: Running, number: int) -> None:
-    workers = [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", server.output)]
+    # The first one may answer before the second one has said that it is there.
+    deadline = time.monotonic() + PATIENCE
+    while len(workers := [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", server.output)]) < 2:
+        assert time.monotonic() < deadline, server.output
+        time.sleep(0.05)
 
     assert server.stop(number) == 0
 

@@ -34,7 +34,7 @@ def eventually(happened: Callable[[], Any]) -> None:
 
 
 def all_done() -> bool:
-    return Job.objects.filter(runs__gte=1).count() == 4
+    return Job.objects.filter(runs__gte=1).count() == 5
 
 
 def for_faulty(faulty: FaultyServer) -> dict[str, str]:
@@ -118,6 +118,7 @@ def test_sync_does_everything_once_and_says_so(localcloud: RunningLocalcloud, fo
         "catalog: up to date",
         "recent-sessions: up to date",
         "all-sessions: up to date",
+        "answer-logs: up to date",
         "unanswered-creations: up to date",
     ]
     assert (Index.objects.count(), ChatSession.objects.count()) == (3, 1)
@@ -145,4 +146,4 @@ def test_a_worker_outlives_a_database_that_is_away(for_localcloud: dict[str, str
 def _done_in(database: Path) -> bool:
     with closing(sqlite3.connect(database)) as connection:
         (count,) = connection.execute("SELECT COUNT(*) FROM dashboard_job WHERE runs > 0").fetchone()
-        return int(count) == 4
+        return int(count) == 5

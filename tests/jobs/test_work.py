@@ -40,6 +40,7 @@ def test_every_kind_of_work_is_done_and_leaves_a_row(faulty: FaultyServer, clien
         "catalog": 1,
         "recent-sessions": 1,
         "all-sessions": 1,
+        "answer-logs": 1,
         "unanswered-creations": 1,
     }
     assert set(Job.objects.values_list("last_error", flat=True)) == {""}

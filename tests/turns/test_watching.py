@@ -332,7 +332,7 @@ EVIL = [
 SAFE = {
     "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
     "table", "tbody", "td", "th", "thead", "tr", "ul", "div", "span", "details", "summary", "bdi", "hx-partial",
-    "footer", "form", "input", "button", "article", "header", "noscript", "section", "svg", "use", "time",
+    "footer", "form", "input", "button", "article", "header", "noscript", "section", "svg", "path", "circle", "rect", "time",
     "template",
 }  # fmt: skip
 

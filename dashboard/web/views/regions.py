@@ -34,9 +34,20 @@ def job(request: Request, session_id: str) -> HttpResponse:
     return _region(request, session_id, "chats/_job.html", with_sources=False)
 
 
-def visible_or_404(request: Request, session_id: str) -> ChatSession:
-    """The door: a session the person may see, asked for upstream when it was made elsewhere a moment ago."""
+def visible_or_404(request: Request, session_id: str, *, for_page: bool = False) -> ChatSession:
+    """The door: a session the person may see, asked for upstream when it was made elsewhere a moment ago.
+
+    Args:
+        request: who asks.
+        session_id: LlamaCloud's id.
+        for_page: whether what the whole page shows of it is read along.
+
+    Raises:
+        Http404: there is none, or none this person may see.
+    """
     door = ChatSession.objects.visible_to(request.user)
+    if for_page:
+        door = door.select_related("owner", "follows").prefetch_related("sources")
     session = door.filter(session_id=session_id).first()
     if session is None and look_for(session_id):
         session = door.filter(session_id=session_id).first()

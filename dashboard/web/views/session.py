@@ -29,7 +29,7 @@ from dashboard.web.views.regions import region_context, visible_or_404
 @require_safe
 def detail(request: Request, session_id: str) -> HttpResponse:
     """Show a session from the cache; its regions ask for themselves again."""
-    session = visible_or_404(request, session_id)
+    session = visible_or_404(request, session_id, for_page=True)
     record(AuditAction.SESSION_VIEWED, actor=request.user, origin=request.origin, subject=session)
     note_visit(session, request.user)
     return session_page(request, session)
