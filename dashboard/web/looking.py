@@ -7,6 +7,7 @@ threads of a process stay free for pages, which all render from the cache (decis
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -99,10 +100,11 @@ def _told(look: Callable[[], object], key: str, seconds: int) -> str:
 
 
 def _refresh(session: ChatSession, *, with_sources: bool) -> None:
+    began = time.monotonic()
     session.refresh_from_db()
     if timezone.now() - session.synced_at > SESSION_FRESH:
         refresh_one(upstream_client(), session)
-    if with_sources:
+    if with_sources and time.monotonic() - began < PATIENCE:
         index_ids = session.sources.values_list("index_id", flat=True)
         old = Index.objects.filter(pk__in=index_ids, synced_at__lt=timezone.now() - SOURCES_FRESH)
         refresh_indexes(upstream_client(), list(old.values_list("pk", flat=True)))
