@@ -7,6 +7,7 @@ threads of a process stay free for pages, which all render from the cache (decis
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -101,6 +102,7 @@ def _told(look: Callable[[], object], key: str, seconds: int) -> str:
 
 
 def _refresh(session: ChatSession, *, with_sources: bool) -> None:
+    began = time.monotonic()
     session.refresh_from_db()
     # While a question is answered here, this dashboard's own reading is the newest truth.
     answering = Turn.objects.live().filter(session=session).exists()
@@ -108,7 +110,7 @@ def _refresh(session: ChatSession, *, with_sources: bool) -> None:
         if is_unread(session):
             session.history_of = ""
         refresh_one(upstream_client(), session, on_history=import_history)
-    if with_sources:
+    if with_sources and time.monotonic() - began < PATIENCE:
         index_ids = session.sources.values_list("index_id", flat=True)
         old = Index.objects.filter(pk__in=index_ids, synced_at__lt=timezone.now() - SOURCES_FRESH)
         refresh_indexes(upstream_client(), list(old.values_list("pk", flat=True)))

@@ -34,7 +34,10 @@ def test_a_member_who_is_not_staff_is_sent_away(ada: User, signed_in: SignIn) ->
 
 
 def test_every_table_of_the_dashboard_but_the_conversations_can_be_looked_at(admin_client: Client) -> None:
-    assert {model._meta.model_name for model in apps.get_app_config("dashboard").get_models()} == {*NOUNS, *CONVERSATION}
+    assert {model._meta.model_name for model in apps.get_app_config("dashboard").get_models()} == {
+        *NOUNS,
+        *CONVERSATION,
+    }
     home = page(admin_client, "")
 
     assert "Corral administration" in home
