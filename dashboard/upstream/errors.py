@@ -25,6 +25,7 @@ again blindly after the former.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from dashboard.errors import DashboardError
@@ -52,6 +53,11 @@ class UpstreamError(DashboardError):
     def __init__(self, detail: str = "", *, retry_after: int | None = None, upstream_status: int | None = None) -> None:
         super().__init__(detail, retry_after=retry_after)
         self.upstream_status = upstream_status
+
+    @property
+    def when_reading(self) -> str:
+        """What happened, for a page that only looked: nothing was entered, and nothing could have been done."""
+        return re.split(r", so |, and it is not |\. ", self.sentence, maxsplit=1)[0] + "."
 
 
 class Refusal(UpstreamError):

@@ -134,7 +134,7 @@ class FilterForm(forms.Form):
         required=False,
         label="Status",
         choices=[
-            ("", "Any status"),
+            ("", "All but deleted"),
             ("Sources", [(state.value, state.label) for state in LockState]),
             ("Last run", [(state.value, state.label) for state in RunState]),
         ],

@@ -93,8 +93,8 @@ def _told(look: Callable[[], object], key: str, seconds: int) -> str:
     try:
         look()
     except UpstreamError as error:
-        cache.set(key, error.sentence, seconds)
-        return error.sentence
+        cache.set(key, error.when_reading, seconds)
+        return error.when_reading
     finally:
         _places.release()
     cache.delete(key)

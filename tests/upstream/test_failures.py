@@ -152,3 +152,13 @@ def test_cleaning_takes_time_in_proportion_to_the_text() -> None:
     began = time.process_time()
     clean("a" * 10_000)
     assert time.process_time() - began < 0.5, "the square of it takes seconds"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in vars(errors).values() if isinstance(kind, type)])
+def test_a_page_that_only_looked_hears_nothing_of_what_was_entered(kind: type) -> None:
+    if issubclass(kind, UpstreamError):
+        told = kind("").when_reading
+        assert told.endswith(".")
+        assert "you entered" not in told
+        assert "nothing was" not in told
+        assert len(told) < 130

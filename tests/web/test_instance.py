@@ -217,7 +217,7 @@ def test_people_sign_in_with_login_and_password_and_out_again(ada: User) -> None
 def test_a_wrong_password_says_the_same_whoever_it_was_for(name: str, ada: User) -> None:
     response = Client().post(LOGIN, {"login": name, "password": "wrong"})
     page = read(response)
-    assert "not correct" in page.one(role="alert").text
+    assert "not right" in page.one(role="alert").text
     assert page.one("title").text.startswith("Problem:")
     assert page.one("form", action=LOGIN).fields()["login"] == [name]
     assert "wrong" not in page.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
@@ -207,3 +209,16 @@ def test_only_a_source_that_cannot_answer_needs_the_tick(
     assert (entry.action, entry.outcome, entry.actor) == ("session.created", "success", ada)
     assert entry.details["confirmed_not_ready"] == confirmed
     assert sorted(entry.details["index_ids"]) == ["idx-reports", "idx-x"]
+
+
+def test_who_was_signed_out_while_choosing_finds_the_choices_again(catalog: FaultyServer, ada: User) -> None:
+    stranger = Client()
+    sent = {"index_ids": ["idx-reports"], "binding": "bound", "idempotency_token": "token-token"}
+    response = stranger.post("/sessions/new/", sent, follow=True)
+    page = response.content.decode()
+    assert "You were signed out meanwhile" in page
+    stranger.force_login(ada)
+    address = response.redirect_chain[-1][0].partition("next=")[2]
+    form = stranger.get(unquote(address)).content.decode()
+    assert 'value="idx-reports" checked' in form
+    assert not catalog.received("POST")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth.decorators import login_required
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
 from django.core.cache import cache
 from django.db.models import Max
 from django.http import HttpResponse, QueryDict
@@ -33,10 +34,11 @@ LOOK_AGAIN_AFTER = 15
 """Seconds before a catalog that stayed empty is asked for again by a visit."""
 
 
-@login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: Request) -> HttpResponse:
     """Show the form; take it."""
+    if not request.user.is_authenticated:
+        return _sign_in_first(request)
     if request.method == "POST":
         return _submit(request)
     return _page(request, NewSessionForm(initial=_initial(request)))
@@ -65,17 +67,30 @@ def _submit(request: Request) -> HttpResponse:
         )
     except DashboardError as error:
         return _failed(request, data, error)
+    messages.success(request, "The session is ready. Its sources lock with the first question.")
     prompt = data.get("prompt", "")
     query = f"?{urlencode({'prompt': prompt})}" if prompt else ""
     return redirect(f"{reverse('session-detail', args=[session.session_id])}{query}")
 
 
+def _sign_in_first(request: Request) -> HttpResponse:
+    """Somebody who was signed out meanwhile finds the choices of the form again after signing in."""
+    if request.method != "POST":
+        return redirect_to_login(request.get_full_path())
+    messages.warning(request, "You were signed out meanwhile, so nothing was created. Sign in: your choices are kept.")
+    return redirect_to_login(_address_of(request.POST))
+
+
 def _show(data: QueryDict) -> HttpResponse:
     """Search or change the project without JavaScript: the same page with everything chosen so far in its address."""
+    return redirect(_address_of(data))
+
+
+def _address_of(data: QueryDict) -> str:
     kept = QueryDict(mutable=True)
     for name in KEPT:
         kept.setlist(name, data.getlist(name))
-    return redirect(f"{reverse('session-new')}?{kept.urlencode()}")
+    return f"{reverse('session-new')}?{kept.urlencode()}"
 
 
 def _failed(request: Request, data: QueryDict, error: DashboardError) -> HttpResponse:
@@ -159,5 +174,5 @@ def _first_look() -> str:
         refreshed = refresh_catalog(upstream_client(), budget=FIRST_LOOK_BUDGET)
     except UpstreamError as error:
         cache.delete("empty-catalog")
-        return error.sentence
+        return error.when_reading
     return refreshed.why
