@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from tests.e2e.browser import focused
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 from tests.localcloud.fixtures import RunningLocalcloud
+from tests.processes import PATIENCE
 
 POLL = 31_000
 """Milliseconds after which an open page has asked again."""
@@ -50,10 +52,12 @@ def asking(cloud: RunningLocalcloud, session_id: str, prompt: str) -> Iterator[N
 
 def let_time_pass_until(page: Page, is_true: Callable[[], bool]) -> None:
     """Let half minutes pass on the page until it shows what is awaited."""
-    for _ in range(60):
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
         half_a_minute(page)
         if is_true():
             return
+        time.sleep(0.3)  # what is awaited takes its own time, which is not the page's
     raise AssertionError(f"never became true:\n{page.locator('main').inner_text()}")
 
 
@@ -61,6 +65,8 @@ def half_a_minute(page: Page, times: int = 1) -> None:
     """Let the time of a poll pass, and wait until the page waits for no answer."""
     for _ in range(times):
         page.clock.fast_forward(POLL)
+        # A request that has only just begun must not be overtaken by the next half minute: it would time out.
+        time.sleep(0.2)
         expect(page.locator(".htmx-request")).to_have_count(0)
 
 

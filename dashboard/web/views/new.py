@@ -37,7 +37,7 @@ LOOK_AGAIN_AFTER = 15
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: Request) -> HttpResponse:
     """Show the form; take it."""
-    if not request.user.is_authenticated:
+    if not request.user.is_active:  # as nobody is
         return _sign_in_first(request)
     if request.method == "POST":
         return _submit(request)
