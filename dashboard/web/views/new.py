@@ -67,7 +67,7 @@ def _submit(request: Request) -> HttpResponse:
         )
     except DashboardError as error:
         return _failed(request, data, error)
-    messages.success(request, "The session is ready. Its sources lock with the first question.")
+    messages.success(request, "The session is ready.")
     prompt = data.get("prompt", "")
     query = f"?{urlencode({'prompt': prompt})}" if prompt else ""
     return redirect(f"{reverse('session-detail', args=[session.session_id])}{query}")
