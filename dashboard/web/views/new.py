@@ -66,7 +66,7 @@ def _submit(request: Request) -> HttpResponse:
         )
     except DashboardError as error:
         return _failed(request, data, error)
-    messages.success(request, "The session is ready. Its sources lock with the first question.")
+    messages.success(request, "The session is ready.")
     return redirect("session-detail", session.session_id)
 
 
