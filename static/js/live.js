@@ -5,6 +5,10 @@
   const watched = new Map(); // turn number → what is known of its stream
   const lives = () => document.querySelectorAll("[data-live]");
   const streamOf = (live) => live._htmx?.sse;
+  const watch = (number) => {
+    if (!watched.has(number)) watched.set(number, { quietSince: performance.now(), tries: 0 });
+    return watched.get(number);
+  };
 
   const poll = (live) => {
     if (!live.isConnected || !live.hasAttribute("data-streams")) return;
@@ -26,9 +30,7 @@
 
   // Whatever came into the page: new live answers are watched, polled ones that have ended are told.
   const look = () => {
-    for (const live of lives()) {
-      if (!watched.has(live.dataset.live)) watched.set(live.dataset.live, { quietSince: performance.now(), tries: 0 });
-    }
+    lives().forEach((live) => watch(live.dataset.live));
     for (const number of [...watched.keys()]) {
       const turn = document.getElementById(`turn-${number}`);
       if (turn?.querySelector("[data-live]")) continue;
@@ -50,14 +52,14 @@
   });
 
   document.addEventListener("htmx:sse:error", ({ target }) => {
-    const known = watched.get(target.dataset?.live);
-    if (known) known.quietSince ??= performance.now();
+    if (target.dataset?.live) watch(target.dataset.live).quietSince ??= performance.now();
   });
 
   document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
     const live = ctx.sourceElement;
-    const known = watched.get(live.dataset?.live);
-    if (known && !known.works && !streamOf(live)) setTimeout(connect, 500 * 2 ** known.tries++, live);
+    if (!live.dataset?.live) return;
+    const known = watch(live.dataset.live);
+    if (!known.works && !streamOf(live)) setTimeout(connect, 500 * 2 ** known.tries++, live);
   });
 
   document.addEventListener("visibilitychange", () => {
