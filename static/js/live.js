@@ -51,9 +51,7 @@
     }
   });
 
-  document.addEventListener("htmx:sse:error", ({ target }) => {
-    if (target.dataset?.live) watch(target.dataset.live).quietSince ??= performance.now();
-  });
+  document.addEventListener("htmx:sse:error", ({ target: { dataset } }) => dataset?.live && (watch(dataset.live).quietSince ??= performance.now()));
 
   document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
     const live = ctx.sourceElement;
