@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import DateTimeField, F, Max, Value
+from django.db.models import DateTimeField, F, Max, Q, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -15,7 +15,7 @@ from dashboard.errors import DashboardError
 from dashboard.turns.ending import NEVER_SENT, never_asked
 from dashboard.turns.models import Turn
 from dashboard.turns.runners import LEASE, Runners, lock_person, may_run_at_once, under_way
-from dashboard.turns.states import TurnState
+from dashboard.turns.states import LIVE, TurnState
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
 
 QUEUE_LIMIT = 10
@@ -178,6 +178,9 @@ def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
     lock_person(actor.pk)
     # The session's own row is the queue for numbers: who imports its history waits here too.
     ChatSession.objects.select_for_update(no_key=True).values_list("pk").get(pk=session.pk)
+    # Asked before the insert: PostgreSQL would wait there for the turn's own end, which waits for the session's row.
+    if Turn.objects.filter(Q(nonce=turn.nonce) | Q(session=session, state__in=LIVE)).exists():
+        raise IntegrityError("asked already, or another question is under way")
     everybody, own = under_way(actor.pk)
     if own >= QUEUE_LIMIT:
         raise TooManyWaiting
