@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 
 from dashboard.audit.actions import AuditAction, Outcome
 from dashboard.audit.models import AuditEntry
+from dashboard.rows import insert
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def record(
     Returns:
         the stored row.
     """
-    return AuditEntry.objects.create(
+    entry = AuditEntry(
         action=action,
         outcome=outcome,
         actor=actor,
@@ -64,3 +65,5 @@ def record(
         request_id=origin.request_id,
         ip=origin.ip,
     )
+    insert(entry)
+    return entry

@@ -133,6 +133,7 @@ def _store_projects(projects: list[upstream.Project], *, whole: bool) -> None:
         _upsert(Project, rows)
         if whole:
             Project.objects.present().filter(synced_at__lt=now).update(gone_at=now)
+            Index.objects.present().filter(project__gone_at__isnull=False).update(gone_at=now)
 
 
 def index_columns(item: upstream.Index) -> dict[str, Any]:

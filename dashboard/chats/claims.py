@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from dashboard.audit.actions import AuditAction, Outcome
 from dashboard.audit.trail import Origin, record
 from dashboard.chats.models import CreationAttempt
 from dashboard.errors import DashboardError
+from dashboard.rows import insert
 
 State = CreationAttempt.State
 CLAIM_LASTS = timedelta(seconds=20)
@@ -70,18 +71,17 @@ def claim(token: str, actor: User, choice: SessionChoice) -> tuple[CreationAttem
         TokenReused: the token stands for another choice or another person.
     """
     now = timezone.now()
-    try:
-        with transaction.atomic():
-            return CreationAttempt.objects.create(
-                token=token,
-                actor=actor,
-                started_at=now,
-                confirmed_not_ready=list(choice.confirmed_not_ready),
-                follows_id=choice.follows_id,
-                **choice.columns(),
-            ), True
-    except IntegrityError:
-        attempt = CreationAttempt.objects.get(token=token)
+    attempt = CreationAttempt(
+        token=token,
+        actor=actor,
+        started_at=now,
+        confirmed_not_ready=list(choice.confirmed_not_ready),
+        follows_id=choice.follows_id,
+        **choice.columns(),
+    )
+    if insert(attempt, unique="token"):
+        return attempt, True
+    attempt = CreationAttempt.objects.get(token=token)
     same = all(getattr(attempt, name) == value for name, value in choice.columns().items())
     if attempt.actor_id != actor.pk or not same:
         raise TokenReused

@@ -11,6 +11,7 @@ import contextlib
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
@@ -22,10 +23,13 @@ from dashboard.chats.models import ChatSession, CreationAttempt
 from dashboard.chats.reconcile import SEARCH_BUDGET, reconcile
 from dashboard.chats.store import no_history, store_created, store_summaries
 from dashboard.errors import DashboardError
+from dashboard.rows import change
 
 __all__ = ["OutcomeUnknown", "SessionChoice", "StillCreating", "TokenReused", "abandon", "create_session"]
 
 State = CreationAttempt.State
+KNOWN_LASTS = 3600
+"""Seconds a process remembers that a project's sessions have been listed: rows of sessions are never removed."""
 
 
 class StillCreating(DashboardError):
@@ -86,7 +90,11 @@ def create_session(
 def _know_what_was_there(client: upstream.LlamaCloud, attempt: CreationAttempt) -> None:
     """With no session cached yet, list all that exist: else every one would be "first seen after it began"."""
     project_id = attempt.project_id
+    known = f"sessions-known-{hash(project_id)}"
+    if cache.get(known):
+        return
     if ChatSession.objects.filter(project_id=project_id).exists():
+        cache.set(known, True, KNOWN_LASTS)
         return
     asked_at = timezone.now()
     try:
@@ -165,10 +173,7 @@ def _settle_failure(
 
 
 def _settle(attempt: CreationAttempt, state: CreationAttempt.State, **columns: Any) -> None:
-    columns |= {"state": state, "finished_at": timezone.now()}
-    CreationAttempt.objects.filter(pk=attempt.pk).update(**columns)
-    for name, value in columns.items():
-        setattr(attempt, name, value)
+    change(attempt, state=state, finished_at=timezone.now(), **columns)
 
 
 def _told(attempt: CreationAttempt, choice: SessionChoice) -> dict[str, Any]:

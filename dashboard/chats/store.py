@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from dashboard import upstream
 from dashboard.chats.models import ChatSession, SessionSource
+from dashboard.rows import insert, insert_missing
 
 
 def columns_from(summary: upstream.ChatSummary, *, now: datetime) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def store_created(summary: upstream.ChatSummary, *, project_id: str, **local: An
     """
     now = timezone.now()
     row = _row(summary, project_id, now, local)
-    _upsert([row], local)
+    insert(row, unique="session_id", overwrite=[*_UPSTREAM_COLUMNS, *local])
     _store_sources({row.pk: _each_once(summary.index_ids or ())}, known=set())
     return row
 
@@ -167,15 +168,13 @@ def _store_sources(wanted: Mapping[int, list[str]], known: set[int]) -> None:
     changed = {pk: ids for pk, ids in wanted.items() if stored.get(pk, []) != ids}
     if replaced := [pk for pk in changed if pk in stored]:
         SessionSource.objects.filter(session__in=replaced).delete()
-    SessionSource.objects.bulk_create(
+    # Another process may have met the same new session at the same moment, and stored the same set.
+    insert_missing(
         [
             SessionSource(session_id=pk, index_id=index_id, position=position)
             for pk, ids in changed.items()
             for position, index_id in enumerate(ids)
-        ],
-        # Another process may have met the same new session at the same moment, and stored the same set.
-        ignore_conflicts=True,
-        batch_size=300,
+        ]
     )
 
 

@@ -24,7 +24,7 @@ from dashboard.upstream.contract import (
 from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import NotFound, UnreadableAnswer
 from dashboard.upstream.paging import Listing, Page, read_all, read_page
-from dashboard.upstream.stream import GAP_SECONDS, QUIET_SECONDS, TurnStream
+from dashboard.upstream.stream import GAP_SECONDS, TurnStream
 from dashboard.upstream.transport import Transport
 
 W = TypeVar("W", bound=Wire)
@@ -48,7 +48,6 @@ class LlamaCloud:
         read_budget: seconds for one read, with its retries and its body.
         create_budget: seconds for a creation or a deletion, which are never retried.
         max_bytes: longest answer accepted.
-        quiet_after: seconds without a byte of a turn's answer after which ``on_quiet`` is called.
         stream_gap: seconds of silence after which a turn's answer counts as lost.
 
     Every method that takes ``project_id`` uses it instead of the client's own. Every method raises
@@ -70,7 +69,6 @@ class LlamaCloud:
         read_budget: float = 5.0,
         create_budget: float = 10.0,
         max_bytes: int = MAX_BYTES,
-        quiet_after: float = QUIET_SECONDS,
         stream_gap: float = GAP_SECONDS,
     ) -> None:
         self._http = Transport(base_url, api_key, proxy=proxy, pool_size=pool_size, max_bytes=max_bytes)
@@ -78,7 +76,6 @@ class LlamaCloud:
         self._organization_id = organization_id
         self._read_budget = read_budget
         self._create_budget = create_budget
-        self._quiet_after = quiet_after
         self._stream_gap = stream_gap
 
     def __repr__(self) -> str:
@@ -166,28 +163,18 @@ class LlamaCloud:
             self._of_chat("DELETE", "/api/v1/chat/{session_id}", session_id, project_id), self._create_budget
         )
 
-    def stream(
-        self,
-        session_id: str,
-        params: ChatParams,
-        *,
-        project_id: str | None = None,
-        on_quiet: Callable[[], None] | None = None,
-    ) -> TurnStream:
+    def stream(self, session_id: str, params: ChatParams, *, project_id: str | None = None) -> TurnStream:
         """Ask a question: one POST, never repeated. See :class:`TurnStream` for how to read and how to leave.
 
         Args:
             session_id: the session asked.
             params: a bound session's exact set of sources, the prompt, whether all sources must answer.
             project_id: instead of the client's own.
-            on_quiet: called once, from another thread, when no byte of the answer came for ``quiet_after`` seconds.
         """
         asked = self._of_chat("POST", "/api/v1/chat/{session_id}/messages/stream", session_id, project_id)
         accept = "text/event-stream, application/json"
         request = replace(asked, body=params.model_dump(), accept=accept, encoding="identity")
-        return TurnStream(
-            self._http, request, on_quiet=on_quiet, quiet_after=self._quiet_after, read_gap=self._stream_gap
-        )
+        return TurnStream(self._http, request, read_gap=self._stream_gap)
 
     def attachments(self, source_id: str, *, project_id: str | None = None) -> Listing[Attachment]:
         """A file's attachments; a :class:`NotFound` may also mean a deployment without this call (contract.md §8)."""

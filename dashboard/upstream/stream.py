@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -20,8 +19,6 @@ from dashboard.upstream.jsontext import read_json
 from dashboard.upstream.sse import ServerEvent, SseDecoder
 from dashboard.upstream.transport import Transport, chunks, log_call
 
-QUIET_SECONDS = 15.0
-"""Without a byte of the answer for this long, whoever waits is told (contract.md §12)."""
 GAP_SECONDS = 60.0
 """Silence after which the answer counts as lost (contract.md §1)."""
 STREAM_BYTES = 256 * 1024 * 1024
@@ -54,8 +51,6 @@ class TurnStream:
         transport: Transport,
         request: Request,
         *,
-        on_quiet: Callable[[], None] | None,
-        quiet_after: float,
         read_gap: float,
     ) -> None:
         self.complete = False
@@ -65,7 +60,6 @@ class TurnStream:
         self._call = Call(None, safe=False)
         self._open = ExitStack()
         self._response: requests.Response | None = None
-        self._quiet = None if on_quiet is None else threading.Timer(quiet_after, on_quiet)
 
     def __repr__(self) -> str:
         return "<TurnStream>"
@@ -73,10 +67,6 @@ class TurnStream:
     def __enter__(self) -> Self:
         """Send the question and wait for the head of the answer."""
         started, status = time.monotonic(), 0
-        if self._quiet is not None:
-            self._quiet.daemon = True
-            self._quiet.start()
-        self._open.callback(self._heard)
         self._open.enter_context(self._call)
         try:
             with self._call.on_this_thread():
@@ -101,13 +91,7 @@ class TurnStream:
 
         Whoever iterates gets :class:`AnswerLost`. LlamaCloud may go on with the turn: it has no call to cancel one.
         """
-        self._heard()
         self._call.abandon()
-
-    def _heard(self) -> None:
-        """There is no silence to tell of, or nobody waits any more."""
-        if self._quiet is not None:
-            self._quiet.cancel()
 
     def __iter__(self) -> Iterator[Event]:
         if self._response is None:
@@ -142,7 +126,6 @@ class TurnStream:
                 part = next(source, None)
             if part is None:
                 return
-            self._heard()
             size += len(part)
             if size > STREAM_BYTES:
                 raise UnreadableAnswer(f"LlamaCloud sent more than {STREAM_BYTES} bytes in one turn")

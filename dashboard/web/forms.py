@@ -76,7 +76,7 @@ class NewSessionForm(forms.Form):
         cleaned = super().clean() or self.cleaned_data
         if self.errors:
             return cleaned
-        found = Index.objects.present().filter(project__gone_at=None).named(cleaned["index_ids"])
+        found = Index.objects.present().named(cleaned["index_ids"])
         if not self._is_offered(cleaned["project_id"], found.values()):
             self.add_error("project_id", "This project is not available any more. Choose another one.")
             return cleaned

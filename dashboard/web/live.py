@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from dashboard.turns.answer import Entry
@@ -28,6 +30,8 @@ LOOK_UP = 1.0
 """Seconds a reader waits for news before it looks whether the process is to end."""
 SILENCE = 25.0
 """Seconds of silence after which the stream ends; the browser comes back with its cursor and the thread is free."""
+QUIET = 15.0
+"""Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
 CLOSING = "turn-ended"
 
 
@@ -47,6 +51,7 @@ def stream(turn: Turn, cursor: int | None) -> Generator[bytes]:
 
 def _follow(turn: Turn, channel: Channel, cursor: int | None) -> Iterator[bytes]:
     seen, silent = cursor or 0, 0.0
+    told = False
     if cursor is None:
         entries, _ = channel.after(0, 0)
         seen = entries[-1].number if entries else 0
@@ -68,6 +73,11 @@ def _follow(turn: Turn, channel: Channel, cursor: int | None) -> Iterator[bytes]
             return
         else:
             silent += LOOK_UP
+            if not told and is_quiet(turn):
+                told = True
+                entries, _ = channel.after(0, 0)
+                context = {"turn": turn, "doing": doing(turn, entries)}
+                yield message(render_to_string("turns/events/_quiet.html", context), seen)
             if silent % HEARTBEAT == 0:
                 yield b": still here\n\n"
 
@@ -148,7 +158,14 @@ def doing(turn: Turn, entries: list[Entry]) -> str:
             return f"Reading {count} passage{'s' if count != 1 else ''}…" if count else "Reading…"
         if entry.type == "tool_call":
             return searching(turn)
+    if is_quiet(turn):
+        return "LlamaCloud has sent nothing of an answer yet. You can go on waiting, or stop and ask again."
     return "Waiting for LlamaCloud…"
+
+
+def is_quiet(turn: Turn) -> bool:
+    """Whether a turn has been running for so long that somebody who sees nothing of it should be told."""
+    return turn.started_at is not None and timezone.now() - turn.started_at > timedelta(seconds=QUIET)
 
 
 def _end(turn: Turn, *, has_all: bool, seen: int) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests import engines
 from tests.e2e.browser import LISTEN, WIDE, Complaints
@@ -23,6 +23,7 @@ from tests.localcloud.fixtures import RunningLocalcloud, StartLocalcloud, localc
 Visit = Callable[..., Page]
 PATIENCE = 30_000
 """Milliseconds."""
+expect.set_options(timeout=PATIENCE)
 FOLDER = Path(__file__).parent
 
 

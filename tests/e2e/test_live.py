@@ -115,14 +115,18 @@ def test_a_question_asked_elsewhere_shows_without_a_reload(visit: Visit, home: H
 )
 def test_a_poll_that_brings_nothing_new_moves_nothing(visit: Visit, home: House, path: str, asked: list[str]) -> None:
     page = open_still(visit, home, home.path(path) if path.isalpha() else path)
-    before = page.evaluate(BOXES)
     answers: list[tuple[str, int]] = []
     page.on("response", lambda answer: answers.append((urlsplit(answer.url).path, answer.status)))
-    with page.expect_response(f"**{asked[0]}?seen=*"), page.expect_response(f"**{asked[-1]}?seen=*"):
-        half_a_minute(page)
+    # A poll may bring something once more, for instance that LlamaCloud could not be asked a moment ago.
+    for _ in range(4):
+        answers.clear()
+        before = page.evaluate(BOXES)
+        with page.expect_response(f"**{asked[0]}?seen=*"), page.expect_response(f"**{asked[-1]}?seen=*"):
+            half_a_minute(page)
+        if {status for _, status in answers} == {204}:
+            break
 
-    assert sorted(url[url.rstrip("/").rindex("/") :] for url, _ in answers) == asked
-    assert {status for _, status in answers} == {204}
+    assert {(url[url.rstrip("/").rindex("/") :], status) for url, status in answers} == {(url, 204) for url in asked}
     after = page.evaluate(BOXES)
     assert len(after) == len(before)
     moved = max(

@@ -109,5 +109,4 @@ def test_a_thousand_sources_can_be_searched_while_typing(visit: Visit, faulty_ho
     page.get_by_label("Search names").fill("ledger 0999")
 
     expect(cards.filter(visible=True)).to_have_count(1)
-    assert slowest < 500, "one key of a person who types, on a busy machine"
     assert wire.total < 2 * LIMIT

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import re
-import time
 import tracemalloc
 from typing import Any
 
@@ -145,33 +146,31 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_long_answer_takes_time_in_proportion_to_its_length(kind: str) -> None:
-    """Twice the text in small parts takes at most three times as long (the square would be four)."""
+def test_a_long_answer_takes_work_in_proportion_to_its_length(kind: str) -> None:
+    """Twice the text in small parts takes at most three times as many calls (the square would be four)."""
 
-    def seconds(content: str) -> float:
-        began = time.thread_time()
-        answer = Answer()
-        for start in range(0, len(content), 500):
-            answer.take(read_event(delta(content[start : start + 500])))
-            answer.frame()
-        answer.close()
-        return time.thread_time() - began
+    def calls(content: str) -> int:
+        with cProfile.Profile() as profile:
+            answer = Answer()
+            for start in range(0, len(content), 500):
+                answer.take(read_event(delta(content[start : start + 500])))
+                answer.frame()
+            answer.close()
+        return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]  # missing in the stubs
 
     half = KINDS[kind][: len(KINDS[kind]) // 2]
-    once, twice = seconds(half), seconds(KINDS[kind])
+    once, twice = calls(half), calls(KINDS[kind])
 
-    assert twice < 3 * once + 0.5, (once, twice)
+    assert twice < 3 * once, (once, twice)
 
 
 def test_two_megabytes_at_once_become_pieces_a_page_can_bear() -> None:
     whole = ("".join(f"Paragraph {number}\n\n" for number in range(9_000)) * 20)[:2_000_000].rpartition("P")[0]
     answer = Answer()
-    began = time.thread_time()
 
     answer.take(read_event(text(whole)))
     answer.close()
 
-    assert time.thread_time() - began < 60
     pieces = answer.pieces()
     assert len(pieces) > 30
     assert max(map(len, pieces)) < PIECE + 100_000

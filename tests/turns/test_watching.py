@@ -73,6 +73,24 @@ def answered(faulty: FaultyServer, session: ChatSession, ada: User) -> Turn:
     return ended(put(session, ada))
 
 
+def test_somebody_who_sees_nothing_for_long_is_told_and_offered_a_way_out(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "QUIET", 1.5)
+    script(faulty, session, event_stream(sse(question()), (4.0, sse(delta("At last."), text("At last."), stop()))))
+    turn = put(session, ada)
+
+    sent = messages(watch(browser, turn))
+
+    word = "LlamaCloud has sent nothing of an answer yet. You can go on waiting, or stop and ask again."
+    assert sum(word in html for _, _, html in sent) == 1
+    assert any("At last." in html for _, _, html in sent), "and it goes on"
+    turn.state, turn.started_at = TurnState.RUNNING, timezone.now() - timedelta(seconds=2)
+    assert live.doing(turn, []) == word, "a page that asks again every two seconds says the same"
+    turn.started_at = timezone.now()
+    assert live.doing(turn, []) == "Waiting for LlamaCloud…"
+
+
 def live_turn(faulty: FaultyServer, session: ChatSession, ada: User) -> Turn:
     script(faulty, session, event_stream(sse(question(), call(), delta("Half")), (60.0, b"")))
     turn = put(session, ada)

@@ -235,24 +235,6 @@ def test_keep_alives_keep_a_slow_turn_alive(faulty: FaultyServer) -> None:
     assert kinds(read(ask(faulty, slow, stream_gap=0.6))[0]) == ["stop"]
 
 
-@pytest.mark.parametrize("answer", [held(0.8, event_stream(STOP)), event_stream((0.8, STOP))], ids=["head", "body"])
-def test_whoever_waits_is_told_of_the_silence_once(faulty: FaultyServer, answer: Answer) -> None:
-    told: list[str] = []
-    faulty.script("POST", PATH, [answer])
-    client = faulty.client(quiet_after=0.2)
-    turn = client.stream("ses-1", ASKED, on_quiet=lambda: told.append(threading.current_thread().name))
-    assert kinds(read(turn)[0]) == ["stop"]
-    assert len(told) == 1
-    assert told[0] != threading.current_thread().name
-
-
-def test_a_turn_that_speaks_in_time_says_nothing_of_silence(faulty: FaultyServer) -> None:
-    told: list[int] = []
-    faulty.script("POST", PATH, [event_stream(b": ping\n\n", (0.6, STOP))])
-    read(faulty.client(quiet_after=0.3).stream("ses-1", ASKED, on_quiet=lambda: told.append(1)))
-    assert told == []
-
-
 @pytest.mark.parametrize(
     "answer", [held(20, event_stream(STOP)), event_stream(DELTA, (20.0, STOP))], ids=["head", "body"]
 )
@@ -265,13 +247,6 @@ def test_anyone_can_leave_while_it_is_silent(faulty: FaultyServer, answer: Answe
     leave.join()
     assert time.monotonic() - started < 3
     assert not turn.complete
-
-
-def test_leaving_from_the_word_about_silence_works(faulty: FaultyServer) -> None:
-    faulty.script("POST", PATH, [held(20)])
-    turn: TurnStream = faulty.client(quiet_after=0.2).stream("ses-1", ASKED, on_quiet=lambda: turn.close())
-    with pytest.raises(AnswerLost), turn:
-        list(turn)
 
 
 def test_a_turn_closed_before_it_began_asks_nothing(faulty: FaultyServer) -> None:

@@ -45,16 +45,16 @@ def create(request: Request) -> HttpResponse:
 
 
 def _submit(request: Request) -> HttpResponse:
-    data = request.POST.copy()
+    data: QueryDict = request.POST
     if data.get("show"):
         return _show(data)
     if data.get("start_over"):
         abandon(data.get("idempotency_token", ""), actor=request.user, origin=request.origin)
-        data["idempotency_token"] = new_token()
+        data = _with_new_token(data)
     form = NewSessionForm(data)
     if not form.is_valid():
         if "idempotency_token" in form.errors:
-            data["idempotency_token"] = new_token()
+            form.data = _with_new_token(data)
         return _page(request, form, status=422)
     follows = _successor_of(request, data)
     try:
@@ -96,12 +96,16 @@ def _address_of(data: QueryDict) -> str:
 def _failed(request: Request, data: QueryDict, error: DashboardError) -> HttpResponse:
     """Show the form again as it was. A new token goes with it, unless the old one may still bring the session."""
     unsettled = isinstance(error, OutcomeUnknown | StillCreating)
-    if not unsettled:
-        data["idempotency_token"] = new_token()
-    form = NewSessionForm(data)
+    form = NewSessionForm(data if unsettled else _with_new_token(data))
     form.is_valid()
     response = _page(request, form, status=error.status, failure=error, outcome_unknown=unsettled)
     return tell_when_to_retry(response, error)
+
+
+def _with_new_token(data: QueryDict) -> QueryDict:
+    renewed = data.copy()
+    renewed["idempotency_token"] = new_token()
+    return renewed
 
 
 def _initial(request: Request) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""Rows written without the ORM are the rows the ORM would have written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.forms.models import model_to_dict
+
+from dashboard.audit.models import AuditEntry
+from dashboard.chats.models import ChatSession, CreationAttempt, SessionSource
+from dashboard.rows import change, insert, insert_missing
+
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
+NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
+
+
+def a_session(session_id: str = "ses-1", **columns: Any) -> ChatSession:
+    times = {"last_updated_at": NOW, "first_seen_at": NOW, "synced_at": NOW}
+    return ChatSession(session_id=session_id, **(times | columns))
+
+
+def stored(session: ChatSession) -> dict[str, Any]:
+    return model_to_dict(ChatSession.objects.get(session_id=session.session_id), exclude=["id"])
+
+
+def test_an_inserted_row_reads_back_as_one_the_orm_saved(ada: User) -> None:
+    columns: dict[str, Any] = {
+        "generated_title": "100 % of “it”; -- {}", "is_bound": True, "job_duration_ms": 12.5, "job_is_error": None,
+        "job_input_tokens": 2**40, "job_export_config_ids": ["a", "b"], "owner": ada,
+        "raw": {"ä": [1, None, {"x": "y"}]},
+    }  # fmt: skip
+    ours, theirs = a_session("ours", **columns), a_session("theirs", **columns)
+
+    assert insert(ours)
+    theirs.save()
+
+    assert stored(ours) | {"session_id": ""} == stored(theirs) | {"session_id": ""}
+    assert ours.pk == ChatSession.objects.get(session_id="ours").pk
+    ours.title = "Saved again through the ORM"
+    ours.save()
+    assert ChatSession.objects.filter(session_id="ours").count() == 1
+
+
+def test_an_inserted_row_gets_the_time_its_model_sets_by_itself() -> None:
+    entry = AuditEntry(action="session.viewed", actor_name="Ada", ip="192.0.2.7")
+
+    insert(entry)
+
+    assert entry.at is not None
+    assert AuditEntry.objects.get().at == entry.at
+
+
+def test_a_key_that_is_taken_is_told_and_nothing_is_written(ada: User) -> None:
+    first = CreationAttempt(token="one-token", actor=ada, started_at=NOW)
+    second = CreationAttempt(token="one-token", started_at=NOW)
+
+    assert insert(first, unique="token")
+    assert not insert(second, unique="token")
+
+    assert CreationAttempt.objects.get().actor == ada
+
+
+def test_only_the_named_columns_of_a_known_row_are_overwritten() -> None:
+    known = a_session(title="Ours", generated_title="Old")
+    known.save()
+    again = a_session(title="Theirs", generated_title="New")
+
+    assert insert(again, unique="session_id", overwrite=["generated_title"])
+
+    assert again.pk == known.pk
+    known.refresh_from_db()
+    assert (known.title, known.generated_title) == ("Ours", "New")
+
+
+def test_another_rule_of_the_database_is_an_error() -> None:
+    insert(a_session())
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert(a_session())
+
+
+def test_missing_rows_are_added_beside_known_ones() -> None:
+    session = a_session()
+    insert(session)
+    SessionSource.objects.create(session=session, index_id="known", position=0)
+
+    insert_missing(
+        [
+            SessionSource(session=session, index_id=index_id, position=place)
+            for place, index_id in enumerate(["known", "new"])
+        ]
+    )
+    insert_missing([])
+
+    assert list(session.sources.values_list("index_id", "position")) == [("known", 0), ("new", 1)]
+
+
+def test_a_change_writes_its_columns_and_no_others() -> None:
+    session = a_session(title="Before")
+    insert(session)
+    ChatSession.objects.update(generated_title="Changed meanwhile")
+
+    change(session, title="After", raw={"a": 1}, gone_at=NOW)
+
+    assert (session.title, session.raw, session.gone_at) == ("After", {"a": 1}, NOW)
+    found = ChatSession.objects.get()
+    assert (found.title, found.raw, found.gone_at, found.generated_title) == (
+        "After",
+        {"a": 1},
+        NOW,
+        "Changed meanwhile",
+    )
