@@ -16,6 +16,6 @@ __all__ = ["client", "faulty", "localcloud", "start_localcloud"]
 @pytest.fixture
 def client(faulty: FaultyServer) -> Iterator[LlamaCloud]:
     """A client of ``faulty``, with a creation budget that a test can wait for."""
-    connected = faulty.client(create_budget=1.0)
+    connected = faulty.client(create_budget=2.0)
     yield connected
     connected.close()
