@@ -109,7 +109,7 @@ class IndexQuerySet(models.QuerySet["Index"]):
 
 
 class Index(Cached):
-    """A LlamaCloud document index, V2 (contract.md §5); people call it a documents source."""
+    """A LlamaCloud document index, V2 (contract.md §5); people call it a document source."""
 
     id = models.CharField(primary_key=True, max_length=255)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="indexes")

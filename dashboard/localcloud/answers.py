@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.localcloud.pictures import picture_name
@@ -19,6 +19,9 @@ NOTHING = (
     "Nothing in the chosen sources matches the words of this question. No language model is involved: this server"
     " looks up words, so other words may find what you need."
 )
+HELD = "These are the documents in them:"
+MAX_NAMES = 12
+"""Documents of one source that are named when nothing was found."""
 _MARKUP = re.compile(r"([\\`*_\[\]<>#&|~])")
 
 
@@ -31,13 +34,26 @@ def compose(hits: Sequence[Hit]) -> str:
     """The answer in Markdown.
 
     Args:
-        hits: what was found in all indexes, any order.
+        hits: what was found in all indexes, any order; at least one.
     """
     best = sorted(hits, key=lambda hit: -hit.score)[:MAX_QUOTES]
-    if not best:
-        return NOTHING
     quotes = [_quote(hit) for hit in best if hit.score >= best[0].score * RELATIVE_SCORE]
     return "\n\n".join([QUOTING, *quotes])
+
+
+def overview(held: Mapping[str, Sequence[str]]) -> str:
+    """The answer in Markdown when no passage matches: what there is to ask about.
+
+    Args:
+        held: the names of the documents in each searched index, by the index's name.
+    """
+    parts = [NOTHING, HELD] if any(held.values()) else [NOTHING]
+    for index_name, documents in held.items():
+        if documents:
+            lines = [f"- {_plain(name)}" for name in documents[:MAX_NAMES]]
+            more = len(documents) - MAX_NAMES
+            parts += [f"**{_plain(index_name)}**", "\n".join([*lines, *([f"- and {more} more"] if more > 0 else [])])]
+    return "\n\n".join(parts)
 
 
 def tool_result(hits: Sequence[Hit]) -> tuple[list[dict[str, Any]], dict[str, str] | None]:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dashboard.localcloud.answers import compose, count_tokens, tool_result
+from dashboard.localcloud.answers import compose, count_tokens, overview, tool_result
 from dashboard.localcloud.indexes import Indexes
-from dashboard.localcloud.search import Hit, search
+from dashboard.localcloud.search import Hit, documents_in, search
 from dashboard.localcloud.store import Store, utc_now
 from dashboard.upstream.contract import ChatParams
 
@@ -67,7 +67,7 @@ class Run:
         """
         sources = self._sources()
         hits = [hit for number, row in enumerate(sources, start=1) for hit in self._retrieve(f"call_{number}", row)]
-        text = compose(hits)
+        text = compose(hits) if hits else overview(documents_in(self._store, [row["id"] for row in sources]))
         for piece in _PIECE.findall(text):
             pause()
             self._emit({"type": "text_delta", "content": piece})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboard.localcloud.store import Store
@@ -59,3 +60,18 @@ def search(store: Store, index_id: str, question: str, limit: int) -> list[Hit]:
             (HEADING_WEIGHT, expression, index_id, limit),
         ).fetchall()
     return [Hit(*row) for row in rows]
+
+
+def documents_in(store: Store, index_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The names of the documents in each of these indexes, by the index's name, in the order given."""
+    held: dict[str, list[str]] = {}
+    with store.read() as db:
+        for index_id in index_ids:
+            rows = db.execute(
+                "SELECT indexes.folder, documents.name FROM documents JOIN indexes ON indexes.id = documents.index_id"
+                " WHERE indexes.id = ? ORDER BY documents.name",
+                (index_id,),
+            )
+            for folder, name in rows:
+                held.setdefault(folder, []).append(name)
+    return held

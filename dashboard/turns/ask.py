@@ -12,6 +12,7 @@ from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import Origin, record
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.errors import DashboardError
+from dashboard.rows import insert
 from dashboard.turns.ending import NEVER_SENT, never_asked
 from dashboard.turns.models import Turn
 from dashboard.turns.runners import LEASE, Runners, lock_person, may_run_at_once, under_way
@@ -190,7 +191,7 @@ def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
     if not runners.closing and may_run_at_once(everybody, own):
         turn.state, turn.started_at = TurnState.RUNNING, turn.asked_at
         turn.lease_until, turn.lease_holder = turn.asked_at + LEASE, runners.holder
-    turn.save(force_insert=True)
+    insert(turn)
     ChatSession.objects.filter(pk=session.pk).update(
         first_asked_at=Coalesce("first_asked_at", Value(turn.asked_at, DateTimeField())),
         is_running=True,

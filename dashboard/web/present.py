@@ -22,7 +22,7 @@ UNNAMED = "Source without a name"
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """One documents source of a session; ``readiness`` is ``None`` when LlamaCloud no longer lists the index."""
+    """One document source of a session; ``readiness`` is ``None`` when LlamaCloud no longer lists the index."""
 
     index_id: str
     name: str

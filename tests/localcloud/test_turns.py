@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import requests
 
+from dashboard.localcloud.answers import NOTHING, overview
 from tests.localcloud.fixtures import API_KEY, DOCUMENTS, RunningLocalcloud, StartLocalcloud, write_documents
 from tests.localcloud.processes import free_port, start_process
 
@@ -72,7 +73,17 @@ def test_a_question_without_a_match_is_told_so(localcloud: RunningLocalcloud) ->
     session, _ = new_session(localcloud)
     events = events_of(ask(localcloud, session, [localcloud.index_ids()["Garden notes"]], "Quantum chromodynamics?"))
     assert "Nothing in the chosen sources matches" in events[-2]["content"]
+    assert "**Garden notes**" in events[-2]["content"], "what there is to ask about"
+    assert "- roses.txt" in events[-2]["content"]
     assert events[-1]["is_error"] is False
+
+
+def test_of_many_documents_the_first_are_named_and_the_others_counted() -> None:
+    text = overview({"Ledgers": [f"*{number:02}*.md" for number in range(15)], "Empty": []})
+
+    assert "- \\*11\\*.md\n- and 3 more" in text
+    assert "Empty" not in text
+    assert overview({}) == NOTHING
 
 
 @pytest.mark.parametrize(

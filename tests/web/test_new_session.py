@@ -38,7 +38,7 @@ def test_the_first_visit_says_why_the_catalog_stays_empty_and_the_next_tries_aga
     faulty.script("GET", "/api/v1/projects", [failing(401)])
     page = read(browser.get(NEW))
     assert "Couldn’t check for new sources: LlamaCloud did not accept Corral's key" in page.text
-    assert "There are no documents sources here yet." in page.text
+    assert "There are no document sources here yet." in page.text
     assert shown(read(browser.get(NEW))) == ["Policies", "Reports"]
 
 
@@ -54,7 +54,7 @@ def test_the_first_visit_waits_for_llamacloud_only_so_long(
 def test_a_catalog_that_is_truly_empty_is_not_asked_for_at_every_visit(faulty: FaultyServer, browser: Client) -> None:
     faulty.indexes.clear()
     for _ in range(3):
-        assert "There are no documents sources here yet." in read(browser.get(NEW)).text
+        assert "There are no document sources here yet." in read(browser.get(NEW)).text
     assert len(faulty.received("GET", "/api/v1/indexes")) == 1
     cache.clear()
     add_index(faulty, "idx-new") if faulty.indexes else faulty.indexes.append(

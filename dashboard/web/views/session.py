@@ -66,8 +66,9 @@ def rename(request: Request, session_id: str) -> HttpResponse:
     session = visible_or_404(request, session_id)
     form = RenameForm(request.POST if request.method == "POST" else None, initial={"title": session.title})
     if request.method == "POST" and form.is_valid():
-        rename_session(session, form.cleaned_data["title"], actor=request.user, origin=request.origin)
-        messages.success(request, "The session was renamed.")
+        title = form.cleaned_data["title"]
+        rename_session(session, title, actor=request.user, origin=request.origin)
+        messages.success(request, "The session was renamed." if title else "It shows LlamaCloud’s own title again.")
         return redirect("session-detail", session_id)
     _may(may_rename(request.user, session))
     context = {"session": session, "title": session.display_title, "form": form}
