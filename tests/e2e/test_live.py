@@ -6,6 +6,7 @@ The page's clock is Playwright's: half a minute of waiting for the next poll pas
 from __future__ import annotations
 
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +65,7 @@ def let_time_pass_until(page: Page, is_true: Callable[[], bool]) -> None:
 def half_a_minute(page: Page, times: int = 1) -> None:
     """Let the time of a poll pass, and wait until the page waits for no answer."""
     for _ in range(times):
+        expect(page.locator(".htmx-request")).to_have_count(0)
         page.clock.fast_forward(POLL)
         # A request that has only just begun must not be overtaken by the next half minute: it would time out.
         time.sleep(0.2)
@@ -90,7 +92,8 @@ def test_a_question_asked_elsewhere_shows_without_a_reload(visit: Visit, home: H
     expect(run).to_contain_text("No question yet")
     page.get_by_role("link", name="New session with other sources").focus()
 
-    prompt = "Is a refund for a cancelled train paid, and how hot is the oven?"
+    tag = secrets.token_hex(3)
+    prompt = f"{tag}: is a refund for a cancelled train paid, and how hot is the oven?"
     with asking(cloud, session_id, prompt):
         let_time_pass_until(page, lambda: run.get_by_text("Running").is_visible())
         expect(sources.get_by_text("Locked", exact=True)).to_be_visible()
@@ -103,7 +106,7 @@ def test_a_question_asked_elsewhere_shows_without_a_reload(visit: Visit, home: H
     assert "New session with other sources" in focused(page), "a region that renews itself keeps the focus"
     assert page.evaluate("window.__sameDocument")
 
-    row = listing.get_by_role("row").filter(has_text="refund")
+    row = listing.get_by_role("row").filter(has_text=tag)
     let_time_pass_until(listing, lambda: row.get_by_text("Worked").is_visible())
     expect(row).to_contain_text("Locked")
     assert listing.evaluate("window.__sameDocument")
