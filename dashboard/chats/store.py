@@ -118,17 +118,6 @@ def _row(summary: upstream.ChatSummary, project_id: str, now: datetime, local: M
     )
 
 
-def _upsert(rows: list[ChatSession], local: Mapping[str, Any]) -> None:
-    """Write the rows; sets their keys too, of new and of known ones."""
-    ChatSession.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["session_id"],
-        update_fields=[*_UPSTREAM_COLUMNS, *local],
-        batch_size=40,
-    )
-
-
 def _store(
     summaries: Sequence[upstream.ChatSummary], project_id: str, now: datetime, local: Mapping[str, Any] | None = None
 ) -> list[ChatSession]:
@@ -136,7 +125,14 @@ def _store(
     by_id, known = _not_known_better(summaries, now)
     local = local or {}
     rows = [_row(by_id[session_id], project_id, now, local) for session_id in sorted(by_id)]
-    _upsert(rows, local)
+    # Sets their keys too, of new and of known ones.
+    ChatSession.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["session_id"],
+        update_fields=[*_UPSTREAM_COLUMNS, *local],
+        batch_size=40,
+    )
     _store_sources({row.pk: _each_once(by_id[row.session_id].index_ids or ()) for row in rows}, known)
     return [row for row in rows if row.pk not in known]
 

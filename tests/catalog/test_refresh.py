@@ -126,14 +126,18 @@ class TestProjects:
         self, faulty: FaultyServer, client: LlamaCloud
     ) -> None:
         another_project(faulty)
+        another_index(faulty, "idx-of-prj-2", project_id="prj-2")
         refresh_catalog(client)
+        assert "idx-of-prj-2" in present()
         hidden = faulty.projects.pop()
         refresh_catalog(client)
         assert Project.objects.get(pk="prj-2").gone_at is not None
+        assert "idx-of-prj-2" not in present(), "it goes with its project, so nothing need ask for both"
         assert Project.objects.get(pk=PROJECT_ID).gone_at is None
         faulty.projects.append(hidden)
         refresh_catalog(client)
         assert Project.objects.get(pk="prj-2").gone_at is None
+        assert "idx-of-prj-2" in present()
 
     def test_a_list_with_an_unreadable_row_makes_none_gone(self, faulty: FaultyServer, client: LlamaCloud) -> None:
         another_project(faulty)

@@ -100,8 +100,9 @@ def test_a_local_title_survives_a_refresh_and_an_empty_one_brings_llamaclouds_ba
     catalog.chats[session.session_id]["generated_title"] = "Theirs"
     refresh_recent(upstream_client())
     assert read(browser.get(address(session))).one("h1").text == "Ours"
-    browser.post(address(session, "rename/"), {"title": ""})
-    assert read(browser.get(address(session))).one("h1").text == "Theirs"
+    page = read(browser.post(address(session, "rename/"), {"title": ""}, follow=True))
+    assert page.one("h1").text == "Theirs"
+    assert "It shows LlamaCloud’s own title again." in page.text
 
 
 def test_a_deleted_session_stays_readable(session: ChatSession, catalog: FaultyServer, browser: Client) -> None:
