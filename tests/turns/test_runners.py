@@ -178,11 +178,11 @@ def test_a_lease_that_is_renewed_late_is_not_taken(
     session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an outage of the database every lease has run out; whoever lives renews it before anybody takes it."""
-    monkeypatch.setattr(runners_module, "GRACE", 1.0)
+    monkeypatch.setattr(runners_module, "GRACE", 3.0)
     turn = orphan(session, ada, question(), lease_holder="slow:1:x")
     running.RUNNERS.keep()
 
-    for _ in range(4):
+    for _ in range(8):
         threading.Event().wait(0.5)
         held = Turn.objects.filter(pk=turn.pk, lease_holder="slow:1:x")
         assert held.update(lease_until=timezone.now() - timedelta(seconds=1)) == 1

@@ -92,4 +92,4 @@ def test_a_storage_that_takes_for_ever_is_given_up(faulty: FaultyServer, monkeyp
         with pytest.raises(AnswerLost):
             fetched(faulty, answer)
 
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 15
