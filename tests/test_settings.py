@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import logging
 import subprocess
@@ -103,10 +105,15 @@ class TestHeaders:
 
     @pytest.mark.django_db
     def test_pages_get_the_strict_policy_with_trusted_types(self) -> None:
+        page = Client().get("/accounts/login/").content.decode()
+        sheet = page.partition("<style>")[2].partition("</style>")[0]
+        digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+        assert "--accent" in sheet
+
         assert self.policy(Client(), "/accounts/login/") == {
             "default-src": "'self'",
             "script-src": "'self'",
-            "style-src": "'self'",
+            "style-src": f"'self' 'sha256-{digest}'",
             "img-src": "'self' data:",
             "connect-src": "'self'",
             "font-src": "'self'",
@@ -124,6 +131,7 @@ class TestHeaders:
 
         assert pages.pop("require-trusted-types-for")
         assert pages.pop("trusted-types")
+        assert pages.pop("style-src") != admin.pop("style-src") == "'self'"
         assert admin == pages
 
     @pytest.mark.django_db

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from dashboard import style_sheet
 from dashboard.catalog.models import Readiness
 from dashboard.chats.models import LockState, RunState
 from dashboard.static_bundle import scripts_of
@@ -48,6 +49,14 @@ SHARING = {
     "read_only": "People with the link can read",
     "query": "People with the link can read and ask",
 }
+
+
+@register.simple_tag
+def styles() -> SafeString:
+    """The page's style sheet, in the page; while debugging, by its address."""
+    if sheet := style_sheet.text():
+        return format_html("<style>{}</style>", SafeString(sheet))  # our own file, and CSS has no entities
+    return format_html('<link rel="stylesheet" href="{}">', static(style_sheet.NAME))
 
 
 @register.simple_tag
