@@ -1,4 +1,4 @@
-"""One row, written by a statement that is put together once per model.
+"""Rows of one model, read and written by statements that are put together once.
 
 The ORM puts every statement together anew, which takes it several times as long as a database takes to do it. Where a
 person waits for several of them (``benchmarks/create_session.py``), that is most of the waiting.
@@ -6,11 +6,37 @@ person waits for several of them (``benchmarks/create_session.py``), that is mos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+if TYPE_CHECKING:
+    Field = models.Field[Any, Any]  # generic only in the stubs
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+def find(kind: type[Row], name: str, values: Iterable[str | int | None], *, without: str = "") -> list[Row]:
+    """The rows whose column is one of these values, in no order, as ``filter(name__in=values)`` finds them.
+
+    Args:
+        kind: the model.
+        name: the attribute compared.
+        values: what it may be, as the database stores it: strings or numbers.
+        without: an attribute that is left in the database until somebody asks for it.
+    """
+    wanted = list(values)
+    if not wanted:
+        return []
+    database = _database()
+    names, converters = _read(kind, without)
+    with database.cursor() as cursor:
+        cursor.execute(_select_statement(kind, name, without, len(wanted)), wanted)
+        found = cursor.fetchall()
+    return [kind.from_db(database.alias, names, _converted(row, converters, database)) for row in found]
 
 
 def insert(row: models.Model, *, unique: str = "", overwrite: Sequence[str] = ()) -> bool:
@@ -27,13 +53,13 @@ def insert(row: models.Model, *, unique: str = "", overwrite: Sequence[str] = ()
     Raises:
         django.db.IntegrityError: it breaks another rule of the database.
     """
-    kind = type(row)
-    with connection.cursor() as cursor:
-        cursor.execute(_insert_statement(kind, unique, tuple(overwrite)), _values(row))
+    database = _database()
+    with database.cursor() as cursor:
+        cursor.execute(_insert_statement(type(row), unique, tuple(overwrite)), _values(row, database))
         key = cursor.fetchone()
     if key is not None:
         row.pk = key[0]
-        row._state.adding, row._state.db = False, connection.alias
+        row._state.adding, row._state.db = False, database.alias
     return key is not None
 
 
@@ -44,9 +70,9 @@ def insert_missing(rows: Sequence[models.Model]) -> None:
     """
     if not rows:
         return
-    kind = type(rows[0])
-    with connection.cursor() as cursor:
-        cursor.executemany(_insert_missing_statement(kind), [_values(row) for row in rows])
+    database = _database()
+    with database.cursor() as cursor:
+        cursor.executemany(_insert_missing_statement(type(rows[0])), [_values(row, database) for row in rows])
 
 
 def change(row: models.Model, **columns: object) -> None:
@@ -56,33 +82,87 @@ def change(row: models.Model, **columns: object) -> None:
         row: the row; that it still exists is the caller's knowledge.
         columns: new values by attribute.
     """
-    kind = type(row)
+    kind, database = type(row), _database()
     for name, value in columns.items():
         setattr(row, name, value)
-    values = [_value(_field(kind, name), row, add=False) for name in columns]
-    with connection.cursor() as cursor:
+    values = [_value(_field(kind, name), row, database, add=False) for name in columns]
+    with database.cursor() as cursor:
         cursor.execute(_change_statement(kind, tuple(columns)), [*values, row.pk])
 
 
+def _database() -> BaseDatabaseWrapper:
+    """This thread's connection, looked up once for a row and not once for a value."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
 @cache
-def _columns(kind: type[models.Model]) -> list[models.Field[Any, Any]]:
+def _columns(kind: type[models.Model]) -> list[Field]:
     return [field for field in kind._meta.concrete_fields if not field.primary_key]
 
 
 @cache
-def _field(kind: type[models.Model], name: str) -> models.Field[Any, Any]:
+def _field(kind: type[models.Model], name: str) -> Field:
+    if name == "pk":
+        return kind._meta.pk
     return next(field for field in kind._meta.concrete_fields if name in (field.name, field.attname))
 
 
-def _value(field: models.Field[Any, Any], row: models.Model, *, add: bool) -> Any:
-    return field.get_db_prep_save(field.pre_save(row, add=add), connection)
+# Most values are what the database takes already; asking each field to prepare them is half the cost of a row.
+_PLAIN_FIELDS = (models.CharField, models.TextField, models.IntegerField, models.BooleanField, models.ForeignKey)
+_PLAIN_VALUES = frozenset({str, int, bool, type(None)})
+
+
+@cache
+def _is_plain(field: Field) -> bool:
+    return isinstance(field, _PLAIN_FIELDS)
+
+
+def _value(field: Field, row: models.Model, database: BaseDatabaseWrapper, *, add: bool) -> Any:
+    value = field.pre_save(row, add)
+    if type(value) in _PLAIN_VALUES and _is_plain(field):
+        return value
+    return field.get_db_prep_save(value, database)
+
+
+Convert = Callable[[Any, Any, Any], Any]
+
+
+@cache
+def _read(kind: type[models.Model], without: str) -> tuple[list[str], list[tuple[int, list[Convert], Any]]]:
+    """What is read: the attributes in order, and by position what makes Python's values of the database's."""
+    database = _database()
+    fields = [field for field in kind._meta.concrete_fields if field.name != without]
+    converters = []
+    for position, field in enumerate(fields):
+        expression = field.cached_col
+        made = [*database.ops.get_db_converters(expression), *field.get_db_converters(database)]
+        if made:
+            converters.append((position, made, expression))
+    return [field.attname for field in fields], converters
+
+
+def _converted(
+    row: Sequence[Any], converters: list[tuple[int, list[Convert], Any]], database: BaseDatabaseWrapper
+) -> list[Any]:
+    values = list(row)
+    for position, made, expression in converters:
+        for convert in made:
+            values[position] = convert(values[position], expression, database)
+    return values
 
 
 # All names are those of our own models, and SQLite and PostgreSQL quote them alike.
 
 
-def _values(row: models.Model) -> list[Any]:
-    return [_value(field, row, add=True) for field in _columns(type(row))]
+def _values(row: models.Model, database: BaseDatabaseWrapper) -> list[Any]:
+    return [_value(field, row, database, add=True) for field in _columns(type(row))]
+
+
+@lru_cache(maxsize=1024)
+def _select_statement(kind: type[models.Model], name: str, without: str, count: int) -> str:
+    read = ", ".join(f'"{_field(kind, attribute).column}"' for attribute in _read(kind, without)[0])
+    places = ", ".join("%s" for _ in range(count))
+    return f'SELECT {read} FROM "{kind._meta.db_table}" WHERE {_named(kind, name)} IN ({places})'  # noqa: S608
 
 
 @cache
@@ -113,4 +193,4 @@ def _change_statement(kind: type[models.Model], names: tuple[str, ...]) -> str:
 
 
 def _named(kind: type[models.Model], name: str) -> str:
-    return f'"{(kind._meta.pk if name == "pk" else _field(kind, name)).column}"'
+    return f'"{_field(kind, name).column}"'

@@ -118,7 +118,7 @@ CACHES = {
 # --- People ---------------------------------------------------------------------------------------------------------
 
 # allauth's backend is Django's with sign-in rules on top; listing both would hash a wrong password twice.
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["dashboard.accounts.Backend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -149,6 +149,7 @@ FORCE_SCRIPT_NAME = CORRAL.url_prefix or None
 _cookie_path = f"{CORRAL.url_prefix}/"
 # A __Host- cookie cannot be planted by a sibling domain, but must be for the whole host and encrypted.
 _cookie_prefix = "__Host-" if CORRAL.encrypted and not CORRAL.url_prefix else ""
+SESSION_ENGINE = "dashboard.signed_in"
 SESSION_COOKIE_NAME = f"{_cookie_prefix}corral_session"
 SESSION_COOKIE_PATH = _cookie_path
 SESSION_COOKIE_SECURE = CORRAL.encrypted

@@ -152,13 +152,13 @@ def test_under_a_prefix_pages_and_static_files_are_found_stripped_or_not(
     with running(tmp_path, "serve", f"--port={port}", DATABASE_URL=database, URL_PREFIX="/tools/corral") as started:
         page = started.wait_for_answer(f"http://127.0.0.1:{port}/accounts/login/")
         kept = requests.get(f"http://127.0.0.1:{port}/tools/corral/accounts/login/", timeout=10)
-        style = re.search(r'href="(/tools/corral/static/css/app\.[0-9a-f]+\.css)"', page.text)
+        script = re.search(r'src="(/tools/corral/static/js/app\.[0-9a-f]+\.js)"', page.text)
 
         assert page.status_code == kept.status_code == 200
         assert 'action="/tools/corral/accounts/login/"' in page.text
         assert "Path=/tools/corral/;" in page.headers["Set-Cookie"]
-        assert style
-        assert requests.get(f"http://127.0.0.1:{port}{style[1]}", timeout=10).status_code == 200
+        assert script
+        assert requests.get(f"http://127.0.0.1:{port}{script[1]}", timeout=10).status_code == 200
         assert f"http://127.0.0.1:{port}/tools/corral/setup/" in started.output
 
 

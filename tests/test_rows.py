@@ -1,4 +1,4 @@
-"""Rows written without the ORM are the rows the ORM would have written."""
+"""Rows read and written without the ORM are the rows the ORM would have read and written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.forms.models import model_to_dict
 
 from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, CreationAttempt, SessionSource
-from dashboard.rows import change, insert, insert_missing
+from dashboard.rows import change, find, insert, insert_missing
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -114,3 +114,29 @@ def test_a_change_writes_its_columns_and_no_others() -> None:
         NOW,
         "Changed meanwhile",
     )
+
+
+def test_rows_found_are_the_rows_the_orm_reads(ada: User) -> None:
+    for session_id in ("a", "b", "c"):
+        a_session(session_id, raw={"ä": [1, None]}, job_export_config_ids=["x"], owner=ada, is_bound=True).save()
+
+    found = {row.session_id: row for row in find(ChatSession, "session_id", ["a", "c", "none"])}
+
+    assert sorted(found) == ["a", "c"]
+    theirs = ChatSession.objects.get(session_id="a")
+    assert {name: getattr(found["a"], name) for name in theirs.__dict__ if name != "_state"} == {
+        name: value for name, value in theirs.__dict__.items() if name != "_state"
+    }
+    found["a"].title = "Changed"
+    found["a"].save(update_fields=["title"])
+    assert ChatSession.objects.get(session_id="a").title == "Changed"
+    assert find(ChatSession, "pk", []) == []
+
+
+def test_what_was_left_in_the_database_is_read_when_asked_for(ada: User, django_assert_num_queries: Any) -> None:
+    a_session("a", raw={"much": "text"}).save()
+
+    with django_assert_num_queries(1):
+        (row,) = find(ChatSession, "session_id", ["a"], without="raw")
+    with django_assert_num_queries(1):
+        assert row.raw == {"much": "text"}

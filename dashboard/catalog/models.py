@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.utils import timezone
 
+from dashboard.rows import find
+
 MAX_WORDS = 10
 """Words of a search that count: each is a condition in the query."""
 STALE_AFTER = timedelta(days=30)
@@ -103,10 +105,6 @@ class IndexQuerySet(models.QuerySet["Index"]):
             match &= models.Q(name__icontains=word) | models.Q(description__icontains=word)
         return self.filter(match | models.Q(pk__in=list(or_in))) if match else self
 
-    def named(self, index_ids: Iterable[str]) -> dict[str, Index]:
-        """The indexes with these ids, by id, without their verbatim JSON; gone ones included."""
-        return self.defer("raw").in_bulk(index_ids)
-
 
 class Index(Cached):
     """A LlamaCloud document index, V2 (contract.md §5); people call it a document source."""
@@ -132,6 +130,11 @@ class Index(Cached):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def named(cls, index_ids: Iterable[str]) -> dict[str, Index]:
+        """The indexes with these ids, by id, without their verbatim JSON; gone ones included."""
+        return {index.pk: index for index in find(cls, "id", index_ids, without="raw")}
 
     @property
     def documents_at(self) -> datetime | None:

@@ -183,9 +183,15 @@ class Transport:
         self, request: Request, url: str, query: Mapping[str, str | int], call: Call, read_gap: float
     ) -> requests.Response:
         try:
-            headers = {"Accept": request.accept, "Accept-Encoding": request.encoding}
-            prepared = self._session.prepare_request(
-                requests.Request(request.method, url, params=dict(query), json=request.body, headers=headers)
+            # Not by the session: it would merge cookies, proxies and hooks that it does not have.
+            prepared = requests.PreparedRequest()
+            prepared.prepare(
+                request.method,
+                url,
+                headers={**self._session.headers, "Accept": request.accept, "Accept-Encoding": request.encoding},
+                params=dict(query),
+                json=request.body,
+                auth=self._session.auth,
             )
             # Straight to the adapter: even told not to follow, the session would read a redirect's body to its end
             # and prepare the next request.

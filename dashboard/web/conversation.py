@@ -42,7 +42,7 @@ def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[Tu
         turns = turns.filter(number__lt=before)
     page = list(turns.order_by("-number")[: TURNS_AT_ONCE + 1])
     shown = page[:TURNS_AT_ONCE][::-1]
-    names = Index.objects.named({skipped for turn in shown for skipped in turn.skipped_index_ids})
+    names = Index.named({skipped for turn in shown for skipped in turn.skipped_index_ids})
     return [turn_view(turn, names) for turn in shown], len(page) > TURNS_AT_ONCE
 
 
@@ -55,7 +55,7 @@ def suggestions(session: ChatSession, index_ids: list[str]) -> list[str]:
     """First questions somebody could ask who does not know yet what to ask."""
     if not session.is_bound:
         return ["What are these documents about?", "Which topics do these documents cover?"]
-    catalog = Index.objects.named(index_ids)
+    catalog = Index.named(index_ids)
     names = [catalog[index_id].name for index_id in index_ids if index_id in catalog and catalog[index_id].name]
     if not names:
         return ["What are these documents about?"]
@@ -86,7 +86,7 @@ def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list
     turns = Turn.objects.filter(session=session).select_related("asked_by", "session").prefetch_related("pieces")
     newer = list(turns.filter(number__gt=after).order_by("-number")[:TURNS_AT_ONCE])[::-1]
     mended = turns.filter(number__in=late[:TURNS_AT_ONCE]).exclude(state=TurnState.INTERRUPTED)
-    names = Index.objects.named({skipped for turn in newer for skipped in turn.skipped_index_ids})
+    names = Index.named({skipped for turn in newer for skipped in turn.skipped_index_ids})
     return [turn_view(turn, names) for turn in newer], [turn_view(turn, names) for turn in mended]
 
 

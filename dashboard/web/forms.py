@@ -76,7 +76,8 @@ class NewSessionForm(forms.Form):
         cleaned = super().clean() or self.cleaned_data
         if self.errors:
             return cleaned
-        found = Index.objects.present().named(cleaned["index_ids"])
+        known = Index.named(cleaned["index_ids"])
+        found = {index_id: index for index_id, index in known.items() if index.gone_at is None}
         if not self._is_offered(cleaned["project_id"], found.values()):
             self.add_error("project_id", "This project is not available any more. Choose another one.")
             return cleaned

@@ -161,7 +161,7 @@ def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_piec
     pieces, more_from = first_pieces(turn) if with_pieces and not turn.is_live else ([], None)
     skipped = turn.skipped_index_ids
     if names is None:
-        names = Index.objects.named(skipped) if skipped else {}
+        names = Index.named(skipped) if skipped else {}
     return TurnView(
         turn=turn,
         state=TurnState(turn.state),

@@ -52,7 +52,7 @@ def test_indexes_are_named_by_id_gone_ones_too_and_without_their_json() -> None:
     index("i1", of)
     index("i2", of, gone_at=NOW)
     index("i3", of)
-    named = Index.objects.named(["i1", "i2", "unknown"])
+    named = Index.named(["i1", "i2", "unknown"])
     assert set(named) == {"i1", "i2"}
     assert named["i1"].get_deferred_fields() == {"raw"}
     assert str(named["i2"]) == "i2"

@@ -15,7 +15,7 @@ from tests.e2e.houses import House
 LIMIT = 60_000
 """Bytes, headers and everything included (design.md, Behaviour)."""
 MOST_REQUESTS = 8
-"""The page with its style sheet, its icon, one script with htmx and all behaviours, and what the page asks for itself."""
+"""The page with its styles, its icon, one script with htmx and all behaviours, and what the page asks for itself."""
 
 
 @dataclass

@@ -35,10 +35,12 @@ class Element:
 
     @property
     def text(self) -> str:
-        """The words inside, white space collapsed."""
+        """The words people read inside, white space collapsed."""
         return " ".join(self._raw().split())
 
     def _raw(self) -> str:
+        if self.tag == "style":
+            return ""
         return "".join(child if isinstance(child, str) else child._raw() for child in self.children)
 
     def all(self, tag: str = "", **attributes: str) -> list[Element]:

@@ -59,7 +59,7 @@ def visible_or_404(request: Request, session_id: str, *, for_page: bool = False)
 def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
     """What both regions show, from the cache."""
     index_ids = [source.index_id for source in session.sources.all()]
-    sources = source_views(index_ids, Index.objects.named(index_ids))
+    sources = source_views(index_ids, Index.named(index_ids))
     poll_seconds = RUNNING_POLL if session.is_running else IDLE_POLL
     newest, late = newest_turn(session)
     shown = (columns_of(session), sources, poll_seconds, problem, newest, late)

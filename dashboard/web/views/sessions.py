@@ -58,7 +58,7 @@ def _list(request: Request, problem: str) -> dict[str, Any]:
         ChatSession.objects.visible_to(request.user).without_json().with_unread(request.user), filters.cleaned_data
     )
     sessions, pager = page_of(found.prefetch_related("sources"), request.GET)
-    catalog = Index.objects.named({source.index_id for session in sessions for source in session.sources.all()})
+    catalog = Index.named({source.index_id for session in sessions for source in session.sources.all()})
     rows = [session_row(session, catalog) for session in sessions]
     shown = [(columns_of(row.session), getattr(row.session, "unread", False), row.sources) for row in rows]
     seen = fingerprint(shown, problem)
