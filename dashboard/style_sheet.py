@@ -12,7 +12,8 @@ import hashlib
 from functools import cache
 
 from django.conf import settings
-from django.contrib.staticfiles.storage import staticfiles_storage
+
+from dashboard.static_bundle import BundledStaticFilesStorage
 
 NAME = "css/app.css"
 
@@ -26,7 +27,8 @@ def text() -> str:
     """
     if settings.DEBUG:
         return ""
-    with staticfiles_storage.open(staticfiles_storage.stored_name(NAME)) as file:  # type: ignore[attr-defined]  # ours has it
+    collected = BundledStaticFilesStorage()
+    with collected.open(collected.stored_name(NAME)) as file:
         sheet: str = file.read().decode()
     return sheet
 

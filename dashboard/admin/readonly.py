@@ -42,9 +42,6 @@ class ReadOnlyAdmin(AnyModelAdmin):
     not_in_lists: tuple[str, ...] = ()
     audit_type = ""
 
-    class Media:
-        css = {"all": ["css/admin.css"]}
-
     # Nobody adds, changes or deletes here, whatever their permissions: the rooms below have verbs for that.
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Answer no."""

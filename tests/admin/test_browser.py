@@ -15,6 +15,7 @@ from dashboard.catalog.models import Index
 from dashboard.chats.models import ChatSession
 from tests import engines
 from tests.admin.conftest import HOSTILE, MakeSession
+from tests.e2e.browser import axe
 from tests.people import SignIn
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
@@ -47,7 +48,7 @@ def tab(
     [cookie] = signed_in(cy).cookies.values()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=engines.chromium())
-        context = browser.new_context(base_url=live_server.url)
+        context = browser.new_context(base_url=live_server.url, reduced_motion="reduce")
         context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
         yield context.new_page()
         browser.close()
@@ -86,6 +87,26 @@ def test_permissions_are_chosen_with_scripts_at_work(tab: Page, cy: User) -> Non
     tab.locator("#id_user_permissions_from option", has_text="Can view session").first.dblclick()
 
     assert tab.locator("#id_user_permissions_to option").count() == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "dashboard/chatsession/",
+        "dashboard/chatsession/{}/change/",
+        "dashboard/sessionsource/",
+        "dashboard/creationattempt/",
+        "dashboard/auditentry/",
+        "dashboard/index/",
+        "dashboard/job/",
+        "auth/user/",
+    ],
+)
+def test_it_is_accessible(tab: Page, hostile: ChatSession, url: str) -> None:
+    tab.goto(f"/admin/{url.format(hostile.pk)}", wait_until="networkidle")
+
+    assert axe(tab) == {}
 
 
 @pytest.mark.parametrize("width", [320, 1280])
