@@ -33,6 +33,7 @@ class NoTracebackForRefusals(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through, some of them shorter."""
-        if record.name.startswith("django.request") and getattr(record, "status_code", 500) < 500:
+        refused = record.name.startswith("django.request") and getattr(record, "status_code", 500) < 500
+        if refused or record.name.startswith("django.security"):
             record.exc_info = None
         return True

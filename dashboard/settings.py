@@ -182,8 +182,7 @@ CONTENT_SECURITY_POLICY = {
 }
 
 
-# Corral takes no files: without handlers their content is read and dropped, so nobody fills the disk with them.
-FILE_UPLOAD_HANDLERS: list[str] = []
+# Corral takes no files; whatever is longer is refused before any of it is read (RequestContextMiddleware).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 

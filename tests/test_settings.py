@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from allauth.account.adapter import get_adapter
+from django.conf import settings as settings_now
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.db import connection
@@ -255,3 +256,12 @@ def test_https_without_a_trusted_proxy_is_pointed_out(
     found = run_checks(tags=["security"], include_deployment_checks=True)
 
     assert ("corral.W001" in {message.id for message in found}) is told
+
+
+@pytest.mark.django_db
+@pytest.mark.postgres
+@pytest.mark.parametrize("key", [r'"aaaaaaaaaaaa\000b"', "../../etc/passwd", "ä" * 32, "x" * 5000])
+def test_a_cookie_that_is_no_key_of_a_session_is_nobody(key: str) -> None:
+    browser = Client(HTTP_COOKIE=f"{settings_now.SESSION_COOKIE_NAME}={key}")
+
+    assert browser.get("/sessions/").status_code == 302

@@ -19,6 +19,8 @@ from dashboard.turns.runners import LEASE, Runners, lock_person, may_run_at_once
 from dashboard.turns.states import LIVE, TurnState
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
 
+RETRY = "retry-"
+"""How the nonce of "Ask again" begins; the key of the turn follows."""
 QUEUE_LIMIT = 10
 """Questions of one person that may be waiting or running at once, over all sessions."""
 
@@ -68,6 +70,13 @@ class BadQuestion(DashboardError):
     def __init__(self, sentence: str) -> None:
         super().__init__()
         self.sentence = sentence
+
+
+class OtherForm(BadQuestion):
+    """The form's nonce is another form's."""
+
+    def __init__(self) -> None:
+        super().__init__("This form cannot be used any more. Your question is kept: ask it with this one.")
 
 
 def ask(
@@ -144,7 +153,7 @@ def retry(runners: Runners, turn: Turn, *, actor: User, origin: Origin) -> Turn:
     """
     if turn.is_live or turn.state in (TurnState.ANSWERED, TurnState.RECOVERED):
         raise BadQuestion("This question has been answered, or is being answered. Ask a new one.")
-    nonce = f"retry-{turn.pk}"
+    nonce = f"{RETRY}{turn.pk}"
     again = Turn.objects.filter(nonce=nonce, session=turn.session_id).first()
     if again is not None:
         return again
@@ -169,7 +178,7 @@ def _sent_before(session: ChatSession, actor: User, nonce: str) -> Turn | None:
     """
     again = Turn.objects.filter(nonce=nonce).first()
     if again is not None and (again.session_id, again.asked_by_id) != (session.pk, actor.pk):
-        raise BadQuestion("This form cannot be used any more. Your question is kept: ask it with this one.")
+        raise OtherForm
     return again
 
 

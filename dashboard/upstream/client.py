@@ -192,7 +192,8 @@ class LlamaCloud:
         Raises:
             UpstreamError: it could not be resolved, fetched, or is longer than an image may be.
         """
-        return fetch_presigned(self.attachment(name, source_id, project_id=project_id).url)
+        address = self.attachment(name, source_id, project_id=project_id).url
+        return fetch_presigned(address, proxies=self._http.proxies)
 
     def _organization(self) -> dict[str, str | int | None]:
         return {"organization_id": self._organization_id}

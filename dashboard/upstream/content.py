@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import requests
@@ -27,11 +28,12 @@ class Content:
     content_type: str
 
 
-def fetch_presigned(url: str) -> Content:
+def fetch_presigned(url: str, *, proxies: Mapping[str, str] | None = None) -> Content:
     """Fetch an image.
 
     Args:
         url: a presigned address; its signature is its own authority, so nothing of ours goes along.
+        proxies: by scheme, as for every other call; none means a direct connection.
 
     Raises:
         NotFound: the storage has no such image.
@@ -46,7 +48,9 @@ def fetch_presigned(url: str) -> Content:
         for scheme in ("https://", "http://"):
             session.mount(scheme, Adapter())
         try:
-            with session.get(url, stream=True, timeout=(CONNECT_SECONDS, GAP), allow_redirects=False) as response:
+            timeout = (CONNECT_SECONDS, GAP)
+            through = dict(proxies or {})
+            with session.get(url, stream=True, timeout=timeout, allow_redirects=False, proxies=through) as response:
                 return _read(response)
         except (requests.RequestException, HTTPError, OSError, ValueError):
             # "from None": the address is in the exception's text. An address that is none is a ValueError.

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 MAX_DEPTH = 100
 """Levels of nesting; whatever is deeper could not be laid out or stored later."""
 _MAY_HOLD_UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+_MAY_SPELL_OTHERWISE = re.compile(rb'\\[u/"\\]')
+"""Escapes that can stand for a character of a key."""
+REMOVED = "[removed]"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes, *, without: str = "") -> Any:
     """Decode a JSON document.
+
+    Args:
+        body: the document.
+        without: a secret that is removed from every string, however it was written.
 
     NUL and lone surrogates, which JSON can write but neither database can store nor UTF-8 carry, become U+FFFD; numbers
     beyond a float's range and ``NaN`` become ``None``.
@@ -26,7 +34,11 @@ def read_json(body: bytes) -> Any:
         value = json.loads(body.decode("utf-8-sig"), parse_constant=lambda _: None, parse_float=_finite)
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
             raise ValueError("nested too deeply")
-        return _storable(value) if _MAY_HOLD_UNSTORABLE.search(body) else value
+        if _MAY_HOLD_UNSTORABLE.search(body):
+            value = _mapped(value, lambda text: _UNSTORABLE.sub("\ufffd", text))
+        if without and (without.encode() in body or _MAY_SPELL_OTHERWISE.search(body)):
+            value = _mapped(value, lambda text: text.replace(without, REMOVED))
+        return value
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -48,11 +60,12 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _storable(value: Any) -> Any:
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """The same document with every string changed, names of members too."""
     if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
+        return change(value)
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [_mapped(item, change) for item in value]
     if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
+        return {change(key): _mapped(item, change) for key, item in value.items()}
     return value

@@ -15,7 +15,6 @@ from dashboard.upstream.contract import Event, Stop, UnknownEvent, read_event
 from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import AnswerLost, UnreadableAnswer
 from dashboard.upstream.failures import told
-from dashboard.upstream.jsontext import read_json
 from dashboard.upstream.sse import ServerEvent, SseDecoder
 from dashboard.upstream.transport import Transport, chunks, log_call
 
@@ -144,7 +143,7 @@ class TurnStream:
         if text.strip() in _IGNORED:
             return None
         try:
-            value: Any = read_json(text.encode())
+            value: Any = self._transport.decoded(text.encode())
         except ValueError:
             if must_be_whole:
                 return None

@@ -30,7 +30,7 @@ from dashboard.upstream.errors import (
     UpstreamFailed,
 )
 from dashboard.upstream.failures import clean, describe, error_for, retry_after
-from dashboard.upstream.jsontext import read_json
+from dashboard.upstream.jsontext import REMOVED, read_json
 
 log = logging.getLogger("dashboard.upstream")
 
@@ -64,7 +64,7 @@ class Transport:
         self.max_bytes = max_bytes
         self._key = key
         self._secrets = (key, urlsplit(self._base).netloc)
-        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._session = new_session(key, pool_size)
         self._quiet_until = 0.0
         self._quiet_lock = threading.Lock()
@@ -82,7 +82,15 @@ class Transport:
 
     def without_key(self, text: str) -> str:
         """Upstream may echo the key anywhere; it never gets further than here."""
-        return text.replace(self._key, "[removed]")
+        return text.replace(self._key, REMOVED)
+
+    def decoded(self, body: bytes) -> Any:
+        """A JSON document of upstream's without the key.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return read_json(body, without=self._key)
 
     def read(self, request: Request, budget: float) -> Any:
         """The JSON of a GET, tried up to three times within the budget.
@@ -199,7 +207,7 @@ class Transport:
                 prepared,
                 stream=True,
                 verify=True,
-                proxies=dict(self._proxies),
+                proxies=dict(self.proxies),
                 timeout=(call.left(CONNECT_SECONDS), call.left(read_gap)),
             )
         except _TRANSPORT_FAILURES as failure:
@@ -242,7 +250,7 @@ class Transport:
 
     def _json(self, answer: Answer) -> Any:
         try:
-            return read_json(answer.body.replace(self._key.encode(), b"[removed]"))
+            return self.decoded(answer.body)
         except ValueError:
             raise UnreadableAnswer(
                 f"LlamaCloud answered {answer.status} with {len(answer.body)} bytes that are not whole JSON",

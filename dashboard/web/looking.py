@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from django.core.cache import cache
@@ -19,6 +20,7 @@ from dashboard.catalog.sync import refresh_indexes
 from dashboard.chats.models import ChatSession
 from dashboard.chats.sync import fetch_unknown, refresh_one, refresh_recent
 from dashboard.config import upstream_client
+from dashboard.errors import DashboardError
 from dashboard.turns.history import import_history, is_unread
 from dashboard.turns.models import Turn
 from dashboard.upstream import UpstreamError
@@ -38,8 +40,40 @@ AT_ONCE = 8
 """Looks at LlamaCloud under way in a process; further ones are left out, and the page shows what is known."""
 
 _places = threading.BoundedSemaphore(AT_ONCE)
+CALLS = 48
+"""Calls to LlamaCloud that a person waits for under way in a process: creating, deleting, a page's image."""
+
+_calls = threading.BoundedSemaphore(CALLS)
 _one_at_a_time = [threading.Lock() for _ in range(64)]
 """Both regions of a page, and everybody who watches a session, ask at the same moment: the first asks for all."""
+
+
+class TooManyCalls(DashboardError):
+    """So many people wait for LlamaCloud that one more would leave no thread for pages."""
+
+    code = "too_many_calls"
+    status = 503
+    sentence = (
+        "Too many people are waiting for LlamaCloud just now. Nothing was done and nothing is lost: try again soon."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=5)
+
+
+@contextmanager
+def calling() -> Iterator[None]:
+    """Hold one of the places for calls that a person waits for.
+
+    Raises:
+        TooManyCalls: all are taken.
+    """
+    if not _calls.acquire(blocking=False):
+        raise TooManyCalls
+    try:
+        yield
+    finally:
+        _calls.release()
 
 
 def look_at(session: ChatSession, *, with_sources: bool) -> str:

@@ -42,9 +42,20 @@ class RequestContextMiddleware:
                 request.META.pop(name, None)
         request.META["REMOTE_ADDR"] = peer
         request.origin = Origin(request.request_id, _address(peer))  # type: ignore[attr-defined]
-        response = self.get_response(request)
+        response = _too_long() if _is_too_long(request) else self.get_response(request)
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+def _is_too_long(request: HttpRequest) -> bool:
+    """Whether more is announced than any form holds. Django counts no files, and would take them all into memory."""
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    return not announced.isdecimal() or int(announced) > (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0)
+
+
+def _too_long() -> HttpResponse:
+    words = "That is more than Corral takes at once. Nothing was saved: send less."
+    return HttpResponse(words, status=413, content_type="text/plain; charset=utf-8", headers={"Connection": "close"})
 
 
 def _is_trusted(peer: str) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import settle
+from tests.e2e.browser import announced, settle
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
+from tests.faulty import FaultyServer, rate_limited
 from tests.localcloud.fixtures import RunningLocalcloud
 
 CREATED = "**/sessions/ses-*/"
@@ -104,3 +105,24 @@ def test_two_forms_in_two_tabs_make_two_sessions(visit: Visit, home: House) -> N
         fill(page)
 
     assert submit(one) != submit(other)
+
+
+def test_a_wait_is_counted_down_and_then_the_same_form_makes_the_session(
+    visit: Visit, faulty_home: House, faulty_cloud: FaultyServer
+) -> None:
+    faulty_cloud.script("POST", "/api/v1/chat", [rate_limited(retry_after="20")])
+    page = visit(faulty_home, "ada", "/sessions/new/", expect=("Failed to load resource",))
+    page.clock.install()
+    page.get_by_role("checkbox", name="Reports").check()
+    page.get_by_role("button", name="Create session").click()
+    expect(page.locator("[data-countdown]")).to_have_text("20 seconds")
+    expect(page.get_by_role("button", name="Create session")).to_be_disabled()
+
+    page.clock.run_for(19_000)
+    expect(page.locator("[data-countdown]")).to_have_text("1 second")
+    expect(page.get_by_role("button", name="Create session")).to_be_disabled()
+
+    page.clock.run_for(2_000)
+    announced(page, "You can try again now.")
+    page.get_by_role("button", name="Create session").click()
+    page.wait_for_url(CREATED)

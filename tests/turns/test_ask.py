@@ -302,14 +302,16 @@ def test_the_button_asks_what_was_asked_whatever_its_form_says(
     assert (again.prompt, again.retry_of, again.asked_by) == (first.prompt, first, ben)
 
 
-def test_the_button_of_another_session_is_an_ordinary_form(
+def test_the_button_of_another_session_is_refused_and_stays_free_for_its_own(
     faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
 ) -> None:
     first = failed(faulty, session, ada)
     other = make_session(faulty)
-    script(faulty, other, ANSWER)
 
-    browser.post(f"/sessions/{other.session_id}/turns/", {"nonce": f"retry-{first.pk}", "prompt": "Mine"})
+    refused = browser.post(f"/sessions/{other.session_id}/turns/", {"nonce": f"retry-{first.pk}", "prompt": "Mine"})
 
-    turn = ended(Turn.objects.get(session=other))
-    assert (turn.prompt, turn.retry_of) == ("Mine", None)
+    assert refused.status_code == 422
+    assert "Mine</textarea>" in refused.content.decode()
+    assert not Turn.objects.filter(session=other).exists()
+    script(faulty, session, ANSWER)
+    assert ended(retry(running.RUNNERS, first, actor=ada, origin=ORIGIN)).retry_of == first

@@ -93,3 +93,11 @@ def test_a_storage_that_takes_for_ever_is_given_up(faulty: FaultyServer, monkeyp
             fetched(faulty, answer)
 
     assert time.monotonic() - began < 15
+
+
+def test_an_image_comes_through_the_proxy_of_every_other_call(faulty: FaultyServer) -> None:
+    faulty.script("GET", "/image", [image()])
+
+    found = fetch_presigned("http://storage.invalid/image", proxies={"http": faulty.url, "https": faulty.url})
+
+    assert found.content == PNG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import ssl
@@ -526,6 +527,16 @@ def test_the_log_names_the_path_s_shape_and_not_its_query(
         failure(lambda: faulty.client(project_id="pro-1").chat("ses-1"))
     (line,) = caplog.messages
     assert line.startswith("GET /api/v1/chat/{session_id} -> 404 in ")
+
+
+@pytest.mark.parametrize("first", [f"\\u{ord(KEY[0]):04x}", f"\\u{ord(KEY[0]):04X}"])
+def test_a_key_spelled_with_escapes_is_removed_too(faulty: FaultyServer, first: str) -> None:
+    made = create(faulty.client())
+    row = faulty.chats[made.session_id] | {"generated_title": "my KEY"}
+    spelled = json.dumps(row).replace("KEY", first + KEY[1:]).encode()
+    faulty.script("GET", f"/api/v1/chat/{made.session_id}/summary", [Answer(body=spelled)])
+
+    assert faulty.client().chat_summary(made.session_id).generated_title == "my [removed]"
 
 
 def test_an_answer_that_echoes_the_key_is_read_without_it(faulty: FaultyServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
+from django.test.client import FakePayload
 
 from dashboard.chats.models import ChatSession
 from dashboard.web import looking
@@ -78,13 +80,33 @@ def test_looks_beyond_the_bound_are_left_out(catalog: FaultyServer, session: Cha
 
 
 @pytest.mark.django_db
-def test_files_nobody_asked_for_are_dropped(browser: Client) -> None:
-    from django.core.files.uploadedfile import SimpleUploadedFile
+def test_what_is_longer_than_any_form_is_refused_before_it_is_read() -> None:
+    body = FakePayload(b"")  # which fails when it is read beyond its end
+    sent = {"CONTENT_LENGTH": str(250_000_000), "wsgi.input": body}
+    response = Client(HTTP_HOST="localhost").generic(
+        "POST", "/accounts/login/", content_type="multipart/form-data; boundary=x", **sent
+    )
+    assert response.status_code == 413
+    assert response["Connection"] == "close"
 
-    sent = {"login": "ada", "password": "x", "file": SimpleUploadedFile("big.bin", b"0" * 4_000_000)}
-    response = Client(HTTP_HOST="localhost").post("/accounts/login/", sent)
-    assert response.status_code == 200
-    assert not response.wsgi_request.FILES
+
+@pytest.mark.django_db
+def test_calls_beyond_the_bound_are_refused_and_the_form_is_kept(
+    catalog: FaultyServer, session: ChatSession, browser: Client, ada: User
+) -> None:
+    form = {"idempotency_token": "a-token-of-this-form", "index_ids": ["idx-reports"]}
+    ChatSession.objects.update(owner=ada)
+    with contextlib.ExitStack() as all_places:
+        for _ in range(looking.CALLS):
+            all_places.enter_context(looking.calling())
+        refused = browser.post("/sessions/new/", form)
+        kept = browser.post(address(session, "delete/"))
+    for answer in (refused, kept):
+        assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+        assert "Too many people are waiting" in answer.content.decode()
+    assert "a-token-of-this-form" in refused.content.decode()
+    assert not catalog.received("POST", "/api/v1/chat")
+    assert ChatSession.objects.get().gone_at is None
 
 
 @pytest.mark.django_db

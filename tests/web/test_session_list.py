@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dashboard.audit.models import AuditEntry
+from dashboard.catalog.models import Index
 from dashboard.chats.models import ChatSession, SessionSource
 from tests.faulty import FaultyServer
 from tests.web.conftest import make_session
@@ -208,6 +209,46 @@ def test_the_open_list_asks_llamacloud_and_is_answered_only_when_something_chang
     settled = read(changed).one(id="results")["hx-get"]
     assert settled != again
     assert browser.get("/sessions/" + settled, headers=HTMX).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "Renamed"},
+        {"generated_title": "Retitled"},
+        {"questions": 2},
+        {"job_is_error": True},
+        {"is_running": True},
+        {"is_bound": False},
+        {"job_turns": None, "job_is_error": None, "questions": 0},
+        {"last_updated_at": datetime(2026, 1, 1, tzinfo=UTC)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_a_row_shows_is_news_to_an_open_list(
+    catalog: FaultyServer, browser: Client, change: dict[str, object]
+) -> None:
+    session = add("Travel", "idx-reports", questions=1, job_turns=1, job_is_error=False)
+    before = read(browser.get("/sessions/"))
+    again = "/sessions/" + before.one(id="results")["hx-get"]
+    assert browser.get(again, headers=HTMX).status_code == 204
+
+    ChatSession.objects.filter(pk=session.pk).update(**change)
+
+    changed = browser.get(again, headers=HTMX)
+    assert changed.status_code == 200
+    assert read(changed).all("tr")[1].text != before.all("tr")[1].text
+
+
+def test_another_name_of_a_source_is_news_to_an_open_list(catalog: FaultyServer, browser: Client) -> None:
+    add("Travel", "idx-reports")
+    again = "/sessions/" + read(browser.get("/sessions/")).one(id="results")["hx-get"]
+
+    Index.objects.filter(pk="idx-reports").update(name="Reports, corrected")
+
+    changed = browser.get(again, headers=HTMX)
+    assert changed.status_code == 200
+    assert "Reports, corrected" in read(changed).text
 
 
 def test_many_open_lists_share_one_call(catalog: FaultyServer, browser: Client) -> None:

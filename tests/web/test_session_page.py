@@ -8,12 +8,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from llama_cloud import LlamaCloud
 
 from dashboard.audit.models import AuditEntry
 from dashboard.catalog.sync import refresh_catalog
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
+from dashboard.turns.models import Turn
 from tests.faulty import PROJECT_ID, FaultyServer, failing
 from tests.localcloud.fixtures import RunningLocalcloud
 from tests.people import SignIn
@@ -85,6 +87,22 @@ def test_successors_and_predecessors_are_linked(session: ChatSession, catalog: F
     ChatSession.objects.filter(pk=after.pk).update(follows=session)
     assert read(browser.get(address(session))).all("a", href=address(after))
     assert read(browser.get(address(after))).all("a", href=address(session))
+
+
+@pytest.mark.parametrize(
+    "part", ["turns/older/", "turns/newer/", "turns/1/", "turns/1/events/", "turns/1/steps/", "turns/1/more/"]
+)
+def test_reading_a_conversation_by_another_door_is_on_record_once(
+    session: ChatSession, browser: Client, ada: User, part: str
+) -> None:
+    Turn.objects.create(
+        session=session, number=1, position=0, prompt="Why?", asked_at=timezone.now(), state="answered", index_ids=[]
+    )
+    for _ in range(3):
+        assert browser.get(address(session, part)).status_code in (200, 204)
+
+    entry = AuditEntry.objects.get(action="session.viewed")
+    assert (entry.actor, entry.subject_id) == (ada, session.session_id)
 
 
 def test_every_view_of_a_session_is_recorded(session: ChatSession, browser: Client, ada: User) -> None:

@@ -39,6 +39,8 @@ class WebServer(BaseApplication):
             "workers": processes,
             "worker_class": "gthread",
             "threads": THREADS,
+            # A question of 1,000 characters goes along to a new session in the address; this is the most there is.
+            "limit_request_line": 8190,
             # Longer than a proxy keeps its idle connections, or it would send into one that is being closed.
             "keepalive": 75,
             # For gthread this watches the process, not a request: a long stream is never cut by it.
@@ -117,6 +119,10 @@ class Command(BaseCommand):
             shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
             origin = f"http://{shown}:{port}"
         self.stdout.write(f"Corral: {origin}{settings.CORRAL.url_prefix}/")
+        if not settings.CORRAL.trusted_proxies and host not in ("127.0.0.1", "::1", "localhost"):
+            self.stdout.write(
+                "Reachable from elsewhere without a proxy in front: let one take requests in (README, behind a proxy)."
+            )
         if not User.objects.exists():
             self.stdout.write(f"Nobody can sign in yet. Make the first account here, once:\n{origin}{setup_path()}")
         self.stdout.flush()

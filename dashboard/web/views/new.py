@@ -22,6 +22,7 @@ from dashboard.config import upstream_client
 from dashboard.errors import DashboardError
 from dashboard.upstream import MAX_SESSION_INDEXES, UpstreamError
 from dashboard.web.forms import BOUND, UNBOUND, NewSessionForm, new_token
+from dashboard.web.looking import TooManyCalls, calling
 from dashboard.web.present import index_choices
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, tell_when_to_retry
@@ -58,13 +59,14 @@ def _submit(request: Request) -> HttpResponse:
         return _page(request, form, status=422)
     follows = _successor_of(request, data)
     try:
-        session = create_session(
-            upstream_client(),
-            actor=request.user,
-            token=form.cleaned_data["idempotency_token"],
-            choice=form.choice(follows_id=follows.pk if follows else None),
-            origin=request.origin,
-        )
+        with calling():
+            session = create_session(
+                upstream_client(),
+                actor=request.user,
+                token=form.cleaned_data["idempotency_token"],
+                choice=form.choice(follows_id=follows.pk if follows else None),
+                origin=request.origin,
+            )
     except DashboardError as error:
         return _failed(request, data, error)
     messages.success(request, "The session is ready.")
@@ -96,7 +98,8 @@ def _address_of(data: QueryDict) -> str:
 def _failed(request: Request, data: QueryDict, error: DashboardError) -> HttpResponse:
     """Show the form again as it was. A new token goes with it, unless the old one may still bring the session."""
     unsettled = isinstance(error, OutcomeUnknown | StillCreating)
-    form = NewSessionForm(data if unsettled else _with_new_token(data))
+    same_form = unsettled or isinstance(error, TooManyCalls)  # which may have been sent before
+    form = NewSessionForm(data if same_form else _with_new_token(data))
     form.is_valid()
     response = _page(request, form, status=error.status, failure=error, outcome_unknown=unsettled)
     return tell_when_to_retry(response, error)

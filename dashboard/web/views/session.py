@@ -11,8 +11,6 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from dashboard.access.policy import NotAllowed, may_delete, may_rename
-from dashboard.audit.actions import AuditAction
-from dashboard.audit.trail import record
 from dashboard.catalog.models import Project
 from dashboard.chats.change import delete_session, note_visit, rename_session
 from dashboard.chats.models import ChatSession
@@ -20,9 +18,10 @@ from dashboard.config import upstream_client
 from dashboard.upstream import UpstreamError
 from dashboard.web.conversation import composer, conversation
 from dashboard.web.forms import RenameForm
+from dashboard.web.looking import TooManyCalls, calling
 from dashboard.web.requests import Request
 from dashboard.web.respond import tell_when_to_retry
-from dashboard.web.views.regions import region_context, visible_or_404
+from dashboard.web.views.regions import record_reading, region_context, visible_or_404
 
 
 @login_required
@@ -30,7 +29,7 @@ from dashboard.web.views.regions import region_context, visible_or_404
 def detail(request: Request, session_id: str) -> HttpResponse:
     """Show a session from the cache; its regions ask for themselves again."""
     session = visible_or_404(request, session_id, for_page=True)
-    record(AuditAction.SESSION_VIEWED, actor=request.user, origin=request.origin, subject=session)
+    record_reading(request, session)
     note_visit(session, request.user)
     return session_page(request, session)
 
@@ -85,8 +84,9 @@ def delete(request: Request, session_id: str) -> HttpResponse:
         _may(may_delete(request.user, session))
         return render(request, "chats/delete.html", context)
     try:
-        delete_session(upstream_client(), session, actor=request.user, origin=request.origin)
-    except UpstreamError as error:
+        with calling():
+            delete_session(upstream_client(), session, actor=request.user, origin=request.origin)
+    except (UpstreamError, TooManyCalls) as error:
         response = render(request, "chats/delete.html", context | {"failure": error}, status=error.status)
         return tell_when_to_retry(response, error)
     messages.success(request, "The session was deleted.")

@@ -15,17 +15,18 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.errors import DashboardError
-from dashboard.turns.ask import SessionGone, TurnRunning, ask, retry, stop
+from dashboard.turns.ask import RETRY, OtherForm, SessionGone, TurnRunning, ask, retry, stop
 from dashboard.turns.eventlog import read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import place_in_queue
 from dashboard.web import running
 from dashboard.web.conversation import composer, newer_views, turn_views
 from dashboard.web.live import so_far, steps_html, stream
+from dashboard.web.looking import calling
 from dashboard.web.present import first_pieces, successor_url, turn_view
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, unchanged
-from dashboard.web.views.regions import region_context, visible_or_404
+from dashboard.web.views.regions import readable_or_404, region_context, visible_or_404
 from dashboard.web.views.session import session_page
 
 
@@ -33,13 +34,15 @@ from dashboard.web.views.session import session_page
 @require_POST
 def ask_question(request: Request, session_id: str) -> HttpResponse:
     """Take a question; the answer is watched on the session's page."""
-    session = visible_or_404(request, session_id)
+    session = readable_or_404(request, session_id)
     prompt = request.POST.get("prompt", "").replace("\r\n", "\n")
     chosen = request.POST.getlist("index_ids")
     nonce = request.POST.get("nonce", "")[:100].replace("\0", "") or request.request_id
     try:
         if (retried := _to_retry(session, nonce)) is not None:
             turn = retry(running.RUNNERS, retried, actor=request.user, origin=request.origin)
+        elif nonce.startswith(RETRY):
+            raise OtherForm
         else:
             turn = ask(
                 running.RUNNERS,
@@ -63,7 +66,7 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
 
 def _to_retry(session: ChatSession, nonce: str) -> Turn | None:
     """The turn that "Ask again" belongs to: its form says so with its nonce, and everything else is known here."""
-    said = re.fullmatch(r"retry-([0-9]{1,18})", nonce)
+    said = re.fullmatch(RETRY + r"([0-9]{1,18})", nonce)
     return Turn.objects.filter(session=session, pk=int(said[1])).first() if said else None
 
 
@@ -149,7 +152,7 @@ def state(request: Request, session_id: str, number: int) -> HttpResponse:
 @require_safe
 def newer(request: Request, session_id: str) -> HttpResponse:
     """What came into the conversation since a page was opened: asked elsewhere, or read back late."""
-    session = visible_or_404(request, session_id)
+    session = readable_or_404(request, session_id)
     late = [_number(given) for given in request.GET.getlist("late")]
     views, mended = newer_views(session, _number(request.GET.get("after", "")), late)
     if not views and not mended:
@@ -177,7 +180,7 @@ def stop_answer(request: Request, session_id: str, number: int) -> HttpResponse:
 @require_safe
 def older(request: Request, session_id: str) -> HttpResponse:
     """The screen of turns before a number."""
-    session = visible_or_404(request, session_id)
+    session = readable_or_404(request, session_id)
     views, has_older = turn_views(session, _number(request.GET.get("before", "")) or None)
     context = {"session": session, "turns": views, "older_than": views[0].turn.number if has_older else None}
     return page_or_fragment(request, "turns/older.html", "turns/_older.html", context)
@@ -210,9 +213,10 @@ def image(request: Request, session_id: str, number: int, place: int) -> HttpRes
     cited = [citation for citation in turn.citations if citation.get("attachment_name")]
     if place >= len(cited):
         raise Http404
-    found = upstream_client().fetch_attachment(
-        cited[place]["attachment_name"], cited[place]["source_id"], project_id=turn.session.project_id or None
-    )
+    with calling():
+        found = upstream_client().fetch_attachment(
+            cited[place]["attachment_name"], cited[place]["source_id"], project_id=turn.session.project_id or None
+        )
     response = HttpResponse(found.content, content_type=found.content_type)
     # Whatever a storage sends is shown as a picture and nothing else.
     response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
@@ -222,7 +226,7 @@ def image(request: Request, session_id: str, number: int, place: int) -> HttpRes
 
 
 def _turn(request: Request, session_id: str, number: int) -> Turn:
-    session = visible_or_404(request, session_id)
+    session = readable_or_404(request, session_id)
     turn = get_object_or_404(Turn.objects.select_related("asked_by"), session=session, number=number)
     turn.session = session
     return turn
