@@ -19,6 +19,7 @@ class AccountAdapter(DefaultAccountAdapter):
     error_messages = {
         **DefaultAccountAdapter.error_messages,
         "username_password_mismatch": "That user name or password is not right. Try again.",
+        "too_many_login_attempts": "Too many wrong tries. Wait five minutes, then try again, or ask an administrator.",
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:

@@ -32,7 +32,7 @@ def find(kind: type[Row], name: str, values: Iterable[str | int | None], *, with
     if not wanted:
         return []
     database = _database()
-    names, converters = _read(kind, without)
+    names, converters = _read(kind, without, database)
     with database.cursor() as cursor:
         cursor.execute(_select_statement(kind, name, without, len(wanted)), wanted)
         found = cursor.fetchall()
@@ -127,18 +127,29 @@ def _value(field: Field, row: models.Model, database: BaseDatabaseWrapper, *, ad
 Convert = Callable[[Any, Any, Any], Any]
 
 
+Reading = tuple[list[str], list[tuple[int, list[Convert], Any]]]
+
+
 @cache
-def _read(kind: type[models.Model], without: str) -> tuple[list[str], list[tuple[int, list[Convert], Any]]]:
-    """What is read: the attributes in order, and by position what makes Python's values of the database's."""
-    database = _database()
-    fields = [field for field in kind._meta.concrete_fields if field.name != without]
-    converters = []
-    for position, field in enumerate(fields):
-        expression = field.cached_col
-        made = [*database.ops.get_db_converters(expression), *field.get_db_converters(database)]
-        if made:
-            converters.append((position, made, expression))
-    return [field.attname for field in fields], converters
+def _fields(kind: type[models.Model], without: str) -> list[Field]:
+    return [field for field in kind._meta.concrete_fields if field.name != without]
+
+
+def _read(kind: type[models.Model], without: str, database: BaseDatabaseWrapper) -> Reading:
+    """What is read: the attributes in order, and by position what makes Python's values of the database's.
+
+    Kept with the connection: converters are bound to it, and would keep a dead thread's one open.
+    """
+    known: dict[tuple[type[models.Model], str], Reading] = database.__dict__.setdefault("corral_readings", {})
+    if (kind, without) not in known:
+        converters = []
+        for position, field in enumerate(_fields(kind, without)):
+            expression = field.cached_col
+            made = [*database.ops.get_db_converters(expression), *field.get_db_converters(database)]
+            if made:
+                converters.append((position, made, expression))
+        known[kind, without] = [field.attname for field in _fields(kind, without)], converters
+    return known[kind, without]
 
 
 def _converted(
@@ -151,16 +162,16 @@ def _converted(
     return values
 
 
-# All names are those of our own models, and SQLite and PostgreSQL quote them alike.
-
-
 def _values(row: models.Model, database: BaseDatabaseWrapper) -> list[Any]:
     return [_value(field, row, database, add=True) for field in _columns(type(row))]
 
 
+# Names in statements come from models, never from a request; SQLite and PostgreSQL quote them alike.
+
+
 @lru_cache(maxsize=1024)
 def _select_statement(kind: type[models.Model], name: str, without: str, count: int) -> str:
-    read = ", ".join(f'"{_field(kind, attribute).column}"' for attribute in _read(kind, without)[0])
+    read = ", ".join(f'"{field.column}"' for field in _fields(kind, without))
     places = ", ".join("%s" for _ in range(count))
     return f'SELECT {read} FROM "{kind._meta.db_table}" WHERE {_named(kind, name)} IN ({places})'  # noqa: S608
 

@@ -39,6 +39,14 @@ def _application() -> WSGIApplication:
         django = get_wsgi_application()
     except ConfigError as problem:
         sys.exit(f"Corral cannot start:\n{problem}")
+    from dashboard import style_sheet
+
+    try:
+        style_sheet.text()
+    except ValueError:
+        sys.exit(
+            "Corral cannot start:\nThe static files are not collected. Run: python manage.py collectstatic --noinput"
+        )
     prefix = settings.CORRAL.url_prefix
     return Prefixed(django, prefix) if prefix else django
 

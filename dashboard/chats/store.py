@@ -131,7 +131,7 @@ def _store(
         update_conflicts=True,
         unique_fields=["session_id"],
         update_fields=[*_UPSTREAM_COLUMNS, *local],
-        batch_size=40,
+        batch_size=30,  # SQLite takes 999 values in a statement: room for 33 columns
     )
     _store_sources({row.pk: _each_once(by_id[row.session_id].index_ids or ()) for row in rows}, known)
     return [row for row in rows if row.pk not in known]

@@ -81,7 +81,10 @@ class Store:
             if version == 0:
                 self._create(db)
             elif version != SCHEMA_VERSION:
-                raise RuntimeError(f"{path} holds version {version} of localcloud's tables, this is {SCHEMA_VERSION}")
+                raise RuntimeError(
+                    f"{path} holds version {version} of localcloud's tables, this is {SCHEMA_VERSION}."
+                    " Delete the file: it is made again from the documents."
+                )
             self.secret: bytes = db.execute("SELECT value FROM secret").fetchone()[0]
 
     @contextmanager

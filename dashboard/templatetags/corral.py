@@ -44,11 +44,6 @@ RUN_MARKS = {
     RunState.SUCCEEDED: ("check", "good"),
     RunState.FAILED: ("warning", "bad"),
 }
-SHARING = {
-    "": "LlamaCloud’s default",
-    "read_only": "People with the link can read",
-    "query": "People with the link can read and ask",
-}
 
 
 @register.simple_tag
@@ -105,7 +100,7 @@ def took(milliseconds: float | None) -> str:
 @register.filter
 def sharing(access: str) -> str:
     """What others with a link may do, by ``shared_access`` (contract.md §6); a new word is shown as it is."""
-    return SHARING.get(access) or wording.visible(access, 40)
+    return wording.SHARING.get(access) or wording.visible(access, 40)
 
 
 @register.filter

@@ -10,6 +10,12 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 NOTHING = "–"
+SHARING = {
+    "": "LlamaCloud’s default, normally only reading",
+    "read_only": "People with the link can read",
+    "query": "People with the link can read and ask",
+}
+"""What ``shared_access`` allows (contract.md §6); without a value, what the deployment has set."""
 MARKS_ON_ONE_LETTER = 3
 
 # Joiners shape words in Persian or Hindi; next to Latin letters they only hide things.

@@ -58,7 +58,8 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> int:
 
 def is_unread(session: ChatSession) -> bool:
     """Whether LlamaCloud is known to have more questions than the conversation shows."""
-    return bool(session.questions) and Turn.objects.filter(session=session).count() < (session.questions or 0)
+    asked = Turn.objects.filter(session=session).exclude(pk__in=Turn.objects.never_asked())
+    return bool(session.questions) and asked.count() < (session.questions or 0)
 
 
 def _places(session: ChatSession) -> set[int]:

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from dashboard.catalog.models import Index, Project
 from dashboard.chats.create import SessionChoice
 from dashboard.chats.models import LockState, RunState
-from dashboard.templatetags.wording import visible
+from dashboard.templatetags.wording import SHARING, visible
 from dashboard.upstream import MAX_SESSION_INDEXES
 
 TOKEN = re.compile(r"\A[A-Za-z0-9_-]{8,100}\Z")  # anchored: Django searches
@@ -46,11 +46,7 @@ class NewSessionForm(forms.Form):
     shared_access = forms.ChoiceField(
         required=False,
         label="Sharing",
-        choices=[
-            ("", "LlamaCloud’s default"),
-            ("read_only", "May read the session"),
-            ("query", "May read and ask questions"),
-        ],
+        choices=list(SHARING.items()),
         widget=forms.Select(attrs={"aria-describedby": "sharing-hint"}),
     )
     confirm_not_ready = forms.BooleanField(required=False)

@@ -17,7 +17,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from dashboard.turns.answer import Entry
+from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.eventlog import EVENT_LOG, Channel
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import passages_in
@@ -121,10 +121,7 @@ def so_far(turn: Turn, entries: list[Entry]) -> dict[str, Any]:
 
 def steps_html(turn: Turn, entries: list[Entry]) -> list[SafeString]:
     """The folded steps: tools, results, thinking, and whatever this version does not know."""
-    return [step_html(turn, entry) for entry in entries if entry.type in STEPS or entry.type not in EVENT_TYPES]
-
-
-STEPS = {"tool_call", "tool_result", "thinking"}
+    return [step_html(turn, entry) for entry in entries if entry.type not in NO_STEP]
 
 
 def step_html(turn: Turn, entry: Entry) -> SafeString:
@@ -158,6 +155,8 @@ def doing(turn: Turn, entries: list[Entry]) -> str:
             return f"Reading {count} passage{'s' if count != 1 else ''}…" if count else "Reading…"
         if entry.type == "tool_call":
             return searching(turn)
+        if entry.type not in NO_STEP:
+            return "Working…"
     if is_quiet(turn):
         return "LlamaCloud has sent nothing of an answer yet. You can go on waiting, or stop and ask again."
     return "Waiting for LlamaCloud…"

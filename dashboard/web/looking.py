@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.core.cache import cache
+from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from dashboard.catalog.models import Index
@@ -23,6 +24,7 @@ from dashboard.config import upstream_client
 from dashboard.errors import DashboardError
 from dashboard.turns.history import import_history, is_unread
 from dashboard.turns.models import Turn
+from dashboard.turns.states import LIVE
 from dashboard.upstream import UpstreamError
 
 SESSION_FRESH = timedelta(seconds=4)
@@ -139,8 +141,11 @@ def _refresh(session: ChatSession, *, with_sources: bool) -> None:
     began = time.monotonic()
     session.refresh_from_db()
     # While a question is answered here, this dashboard's own reading is the newest truth.
-    answering = Turn.objects.live().filter(session=session).exists()
-    if not answering and timezone.now() - session.synced_at > SESSION_FRESH:
+    turns = Turn.objects.filter(session=session)
+    of_ours = turns.aggregate(live=Count("pk", filter=Q(state__in=LIVE)), ended=Max("finished_at"))
+    # After an answer everything is news: the lock, the run, the title LlamaCloud made of the question.
+    ended_since = of_ours["ended"] is not None and of_ours["ended"] > session.synced_at
+    if not of_ours["live"] and (ended_since or timezone.now() - session.synced_at > SESSION_FRESH):
         if is_unread(session):
             session.history_of = ""
         refresh_one(upstream_client(), session, on_history=import_history)

@@ -10,7 +10,7 @@
     else button.removeAttribute("aria-disabled");
   };
 
-  const say = (detail) => document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
+  const fail = (detail) => document.dispatchEvent(new CustomEvent("corral:problem", { detail }));
   const asking = (event) => event.detail.ctx.sourceElement?.matches?.("form[data-ask]") && event.detail.ctx.sourceElement;
   // What came in a stream was rendered for everybody who watches, so it holds nobody's token.
   document.addEventListener("htmx:config:request", (event) => {
@@ -32,7 +32,16 @@
     if (form.elements.prompt.type !== "hidden") document.dispatchEvent(new CustomEvent("corral:asked"));
   });
   document.addEventListener("htmx:error", (event) => {
-    if (asking(event)) say("Corral did not answer. Your question is kept: try again in a moment.");
+    if (asking(event)) fail("Corral did not answer. Your question is kept: try again in a moment.");
+  });
+
+  // A question that had to wait for this answer can be asked now; the button that stopped it is gone, and had the focus.
+  document.addEventListener("corral:answered", ({ detail: { number, state } }) => {
+    const waiting = document.querySelector(`[data-running="${number}"]`);
+    if (waiting) document.getElementById("prompt")?.removeAttribute("aria-invalid");
+    waiting?.remove();
+    if (state !== "stopped" || document.activeElement !== document.body) return;
+    document.querySelector(`#turn-${number} [data-ask] button`)?.focus({ preventScroll: true });
   });
 
   // The same question answered twice, after a lost answer to the first sending: it is one turn on the page as well.

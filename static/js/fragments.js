@@ -1,7 +1,7 @@
 // Decides which answers may enter the page. htmx 4 swaps every status but 204 and 304, so a proxy's "502 Bad Gateway"
 // page would land in a region: an error is swapped only when Corral marked it, a whole page never.
 (() => {
-  const say = (detail) => document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
+  const fail = (detail) => document.dispatchEvent(new CustomEvent("corral:problem", { detail }));
 
   document.addEventListener("htmx:before:response", (event) => {
     const { raw, status } = event.detail.ctx.response;
@@ -12,7 +12,7 @@
     } else if (status >= 400 && raw.headers.get("X-Corral-Fragment") !== "1") {
       event.preventDefault();
       if (event.detail.ctx.request.method !== "GET" || event.detail.ctx.sourceElement.matches("form, select")) {
-        say("Corral did not answer. Try again in a moment.");
+        fail("Corral did not answer. Try again in a moment.");
       }
     }
   });

@@ -32,6 +32,7 @@
 
   form.addEventListener("change", (event) => {
     if (event.target.name !== "index_ids") return;
+    document.getElementById("id_index_ids_error")?.remove();
     document.dispatchEvent(new CustomEvent("corral:announce", { detail: update() }));
   });
   document.addEventListener("htmx:after:swap", update);

@@ -267,7 +267,7 @@ def test_the_number_of_queries_is_the_same_for_every_page(faulty: FaultyServer, 
         assert cursor is not None
         return len(captured)
 
-    assert queries(40) == queries(3)
+    assert queries(30) == queries(3)
 
 
 def test_the_sessions_of_localcloud_are_read_through_all_pages(

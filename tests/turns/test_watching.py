@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.template.loader import get_template
 from django.test import Client
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashboard.chats.models import ChatSession
-from dashboard.turns.answer import Answer
+from dashboard.turns.answer import NO_STEP, Answer, Entry
 from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import LogEntry, Turn, TurnState
 from dashboard.turns.prune import KEEP, prune_logs
-from dashboard.upstream import read_event
+from dashboard.upstream import EVENT_TYPES, read_event
 from dashboard.web import live, running
 from tests.faulty import FaultyServer, event_stream
 from tests.turns.conftest import (
@@ -466,3 +467,10 @@ def outcome(turn: Turn) -> tuple[str, str, tuple[str, ...]]:
     turn = ended(turn)
     kinds = tuple(LogEntry.objects.filter(turn=turn).order_by("number").values_list("type", flat=True))
     return str(turn.state), answer_of(turn), kinds
+
+
+@pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
+def test_every_known_event_has_its_part_of_the_page(kind: str) -> None:
+    assert get_template(f"turns/events/_{kind}.html")
+    unfolded = get_template("turns/_step.html").render({"entry": Entry(1, kind, "{}"), "event": {}, "turn": Turn()})
+    assert kind in NO_STEP or "does not know" not in unfolded

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends import db
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
@@ -180,3 +182,12 @@ def test_signing_in_leads_where_one_wanted_to_go(one_session: ChatSession, signe
     form = next(form for form in read(asked).all("form") if form.attributes.get("action") == "/accounts/login/")
     sent = client.post("/accounts/login/", form.fields() | {"login": "ada", "password": PASSWORD})
     assert sent["Location"] == "/sessions/1/"
+
+
+def test_a_sign_in_ends_with_its_time(browser: Client) -> None:
+    assert browser.get("/sessions/").status_code == 200
+    assert hasattr(db.SessionStore, "_get_session_from_db"), "which dashboard.signed_in replaces"
+
+    Session.objects.update(expire_date=timezone.now())
+
+    assert browser.get("/sessions/").status_code == 302

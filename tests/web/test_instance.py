@@ -228,7 +228,7 @@ def test_a_guesser_is_stopped_and_the_person_told_to_wait(ada: User) -> None:
     for _ in range(5):
         client.post(LOGIN, {"login": "ada", "password": "wrong"})
     stopped = client.post(LOGIN, {"login": "ada", "password": PASSWORD})
-    assert "Too many failed login attempts. Try again later." in read(stopped).one(role="alert").text
+    assert "Too many wrong tries. Wait five minutes" in read(stopped).one(role="alert").text
     assert client.get("/sessions/").status_code == 302
 
 

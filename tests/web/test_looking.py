@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -81,11 +82,10 @@ def test_looks_beyond_the_bound_are_left_out(catalog: FaultyServer, session: Cha
 
 @pytest.mark.django_db
 def test_what_is_longer_than_any_form_is_refused_before_it_is_read() -> None:
-    body = FakePayload(b"")  # which fails when it is read beyond its end
-    sent = {"CONTENT_LENGTH": str(250_000_000), "wsgi.input": body}
-    response = Client(HTTP_HOST="localhost").generic(
-        "POST", "/accounts/login/", content_type="multipart/form-data; boundary=x", **sent
-    )
+    unreadable: Any = FakePayload(b"")  # which fails when it is read beyond its end
+    kind = "multipart/form-data; boundary=x"
+    browser = Client(HTTP_HOST="localhost", CONTENT_TYPE=kind, CONTENT_LENGTH="250000000", **{"wsgi.input": unreadable})
+    response = browser.generic("POST", "/accounts/login/")
     assert response.status_code == 413
     assert response["Connection"] == "close"
 

@@ -82,4 +82,4 @@ def test_a_guesser_behind_a_forged_address_is_still_counted_as_one(ada: User) ->
         ).context["form"].errors.as_text()
         for number in range(7)
     ]  # fmt: skip
-    assert "Too many failed login attempts" in statuses[-1]
+    assert "Too many wrong tries" in statuses[-1]

@@ -15,6 +15,7 @@ from dashboard.catalog.models import Project
 from dashboard.chats.change import delete_session, note_visit, rename_session
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
+from dashboard.templatetags.wording import visible
 from dashboard.upstream import UpstreamError
 from dashboard.web.conversation import composer, conversation
 from dashboard.web.forms import RenameForm
@@ -63,9 +64,12 @@ def _name(session: ChatSession) -> str:
 def rename(request: Request, session_id: str) -> HttpResponse:
     """Give a session a title of the team's own."""
     session = visible_or_404(request, session_id)
-    form = RenameForm(request.POST if request.method == "POST" else None, initial={"title": session.title})
+    theirs = visible(session.generated_title, 200)
+    form = RenameForm(request.POST if request.method == "POST" else None, initial={"title": session.title or theirs})
     if request.method == "POST" and form.is_valid():
         title = form.cleaned_data["title"]
+        if not session.title and title == theirs:
+            return redirect("session-detail", session_id)
         rename_session(session, title, actor=request.user, origin=request.origin)
         messages.success(request, "The session was renamed." if title else "It shows LlamaCloud’s own title again.")
         return redirect("session-detail", session_id)
