@@ -14,7 +14,7 @@ from dashboard import style_sheet
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
-    """Sends the policy of ``settings.CONTENT_SECURITY_POLICY``, unless the answer brings a stricter one of its own.
+    """Sends the policy of ``settings.CONTENT_SECURITY_POLICY``, unless the answer brings one of its own.
 
     Django's admin scripts assign ``innerHTML``, which Trusted Types forbids, so the admin gets the same policy
     without the two Trusted Types directives. Everything else on it stays as strict. Pages carry their style

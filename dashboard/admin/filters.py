@@ -1,4 +1,4 @@
-"""The kinds of filter the nouns share; each calls a word of a queryset."""
+"""The kinds of filter the nouns share; those of sessions call a word of their queryset."""
 
 from __future__ import annotations
 

@@ -3,5 +3,5 @@
 Public names: ``Turn``, ``TurnState``, ``LogEntry``, ``AnswerPiece`` (from ``models``); ``ask``, ``stop``, ``retry``
 (``ask``); ``run_turn`` (``run``); ``EventLog`` (``eventlog``); ``Runners`` (``runners``); ``import_history``
 (``history``).
-May be imported by usage, web, admin and management; knows upstream, access, audit, catalog and chats.
+May be imported by jobs, web, admin and management; knows upstream, access, audit, catalog and chats.
 """

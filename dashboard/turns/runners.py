@@ -164,7 +164,11 @@ class Runners:
         if not held:
             return
         mine = Turn.objects.running().filter(lease_holder=self.holder, pk__in=held)
-        mine.update(lease_until=timezone.now() + LEASE)
+        with transaction.atomic():
+            # A turn locked now is being ended, perhaps with others in one transaction: to wait for it while holding
+            # those would be a deadlock, and it needs no longer lease.
+            free = list(mine.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
+            mine.filter(pk__in=free).update(lease_until=timezone.now() + LEASE)
         kept = set(mine.values_list("pk", flat=True))
         for run in runs:
             if run.turn.pk not in kept:

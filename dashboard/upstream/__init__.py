@@ -5,7 +5,7 @@ Public names: the client :class:`LlamaCloud`; what it answers (``Project``, ``In
 the events of a turn (``Event`` and its kinds, ``read_event``); bytes to events (``SseDecoder``); the error tree under
 ``UpstreamError``, drawn in :mod:`dashboard.upstream.errors`.
 
-May be imported by catalog, chats, jobs and management commands. ``localcloud`` may import
+May be imported by catalog, chats, turns, jobs and management commands. ``localcloud`` may import
 :mod:`dashboard.upstream.contract` and nothing else of this room; ``web`` imports nothing but the public names.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
@@ -81,11 +81,10 @@ def orphan(session: ChatSession, person: User, *entries: dict[str, Any], **colum
         session=session,
         number=1,
         asked_by=person,
-        nonce="n",
         prompt="Why?",
         index_ids=["idx-reports"],
         asked_at=now,
-        **{**given, **columns},
+        **{**given, "nonce": "n", **columns},
     )
     ChatSession.objects.filter(pk=session.pk).update(is_running=True, first_asked_at=now, questions=1)
     answer = Answer()
@@ -414,3 +413,41 @@ def test_threads_leave_no_database_connection_behind(catalog: FaultyServer, ada:
     for turn in turns:
         ended(turn)
     assert count() <= 4
+
+
+def test_a_turn_that_is_being_ended_holds_up_no_renewal(catalog: FaultyServer, ada: User) -> None:
+    """The log's writer ends several turns in one transaction; waiting for one while holding another is a deadlock."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite locks no rows")
+    later = timezone.now() + timedelta(seconds=1)
+    mine = {"lease_holder": running.RUNNERS.holder, "lease_until": later}
+    ending = orphan(make_session(catalog), ada, nonce="one", **mine)
+    going_on = orphan(make_session(catalog), ada, nonce="two", **mine)
+    locked, renewed = threading.Event(), threading.Event()
+
+    def end() -> None:
+        with transaction.atomic():
+            Turn.objects.filter(pk=ending.pk).update(error="being ended")
+            locked.set()
+            renewed.wait(20)
+        connection.close()
+
+    writer = threading.Thread(target=end)
+    writer.start()
+    assert locked.wait(20)
+    running.RUNNERS._reaping.update({ending.pk: threading.Event(), going_on.pk: threading.Event()})
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        running.RUNNERS._renew()
+    finally:
+        renewed.set()
+        writer.join()
+        running.RUNNERS._reaping.clear()
+        connection.close()
+
+    going_on.refresh_from_db()
+    ending.refresh_from_db()
+    assert ending.lease_until == later
+    assert going_on.lease_until is not None
+    assert going_on.lease_until > later
