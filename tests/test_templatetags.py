@@ -170,7 +170,7 @@ def test_a_source_that_left_the_catalog_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("access", "words"),
-    [("", "LlamaCloud’s default"), ("read_only", "can read"), ("query", "read and ask"), ("new_word", "new_word")],
+    [("", "LlamaCloud’s default"), ("read_only", "read only"), ("query", "read and ask"), ("new_word", "new_word")],
 )
 def test_sharing_is_said_in_words_and_a_new_word_is_shown_as_it_is(access: str, words: str) -> None:
     assert words in corral.sharing(access)

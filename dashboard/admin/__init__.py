@@ -14,4 +14,5 @@ from dashboard.admin import attempts, audit, catalog, jobs, sessions, sources
 __all__ = ["attempts", "audit", "catalog", "jobs", "sessions", "sources"]
 
 admin.site.site_title = admin.site.site_header = "Corral administration"
+admin.site.enable_nav_sidebar = False  # wide lists need its place, and the front page lists the same nouns
 admin.site.index_title = "What Corral knows"

@@ -11,9 +11,9 @@ from django.utils.formats import date_format
 
 NOTHING = "–"
 SHARING = {
-    "": "LlamaCloud’s default, normally only reading",
-    "read_only": "People with the link can read",
-    "query": "People with the link can read and ask",
+    "": "LlamaCloud’s default",
+    "read_only": "By link: read only",
+    "query": "By link: read and ask",
 }
 """What ``shared_access`` allows (contract.md §6); without a value, what the deployment has set."""
 MARKS_ON_ONE_LETTER = 3

@@ -64,7 +64,7 @@ def test_the_list_is_filtered_by_source_and_state(visit: Visit, home: House) -> 
 
 def test_a_missing_choice_is_told_and_the_rest_is_kept(visit: Visit, home: House) -> None:
     page = visit(home, "ada", "/sessions/new/", java_script_enabled=False, expect=("Failed to load resource",))
-    page.get_by_label("Sharing").select_option("People with the link can read and ask")
+    page.get_by_label("Sharing").select_option("By link: read and ask")
     page.get_by_role("button", name="Create session").click()
 
     expect(page.get_by_role("alert")).to_contain_text("Choose at least one source")

@@ -56,7 +56,7 @@ def test_the_page_tells_what_the_session_is(catalog: FaultyServer, ada: User, br
     assert page.one("h1").text == "How much?"
     assert told["Created by"] == "Ada"
     assert told["Project"] == "Default"
-    assert told["Sharing"] == "People with the link can read and ask"
+    assert told["Sharing"] == "By link: read and ask"
     assert (told["Status"], told["Took"]) == ("Worked", "8.4 s")
     assert told["Tokens"] == "12,480 read · 640 written"
     sources = page.one("section", id="sources-region")
