@@ -77,7 +77,7 @@ def _follow(turn: Turn, channel: Channel, cursor: int | None) -> Iterator[bytes]
                 told = True
                 entries, _ = channel.after(0, 0)
                 context = {"turn": turn, "doing": doing(turn, entries)}
-                yield message(render_to_string("turns/events/_quiet.html", context), seen)
+                yield message(render_to_string("turns/events/_quiet.html", context))
             if silent % HEARTBEAT == 0:
                 yield b": still here\n\n"
 
@@ -102,10 +102,11 @@ def entry_html(turn: Turn, entry: Entry) -> str:
     return render_to_string(template, context)
 
 
-def message(html: str, number: int) -> bytes:
-    """An unnamed event with HTML; the id is the cursor a browser resumes with."""
+def message(html: str, number: int | None = None) -> bytes:
+    """An unnamed event with HTML; the id is the cursor a browser resumes with, and what is no entry has none."""
+    cursor = "" if number is None else f"id: {number}\n"
     lines = "".join(f"data: {line}\n" for line in html.replace("\r", "").strip("\n").split("\n"))
-    return f"id: {number}\n{lines}\n".encode()
+    return f"{cursor}{lines}\n".encode()
 
 
 def snapshot(turn: Turn, entries: list[Entry]) -> str:

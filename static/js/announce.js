@@ -22,14 +22,16 @@
     }, 400);
   });
 
-  // What went wrong is seen as well, wherever on the page one is, until something works again.
+  // What went wrong is seen as well, wherever on the page one is, until the person tries again.
   const problem = document.getElementById("problem");
   document.addEventListener("corral:problem", ({ detail }) => {
     problem.textContent = detail;
     problem.hidden = false;
     document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
   });
-  document.addEventListener("htmx:after:swap", () => { problem.hidden = true; });
+  document.addEventListener("htmx:before:request", ({ detail }) => {
+    if (detail.ctx.sourceElement?.closest?.("form")) problem.hidden = true;
+  });
 
   const remember = (element) => {
     if (element.id) words.set(element.id, element.dataset.announce);

@@ -85,6 +85,8 @@ def test_somebody_who_sees_nothing_for_long_is_told_and_offered_a_way_out(
 
     word = "LlamaCloud has sent nothing of an answer yet. You can go on waiting, or stop and ask again."
     assert sum(word in html for _, _, html in sent) == 1
+    told = next(index for index, (_, _, html) in enumerate(sent) if word in html)
+    assert sent[told][0] is None, "it is no entry, so no cursor"
     assert any("At last." in html for _, _, html in sent), "and it goes on"
     turn.state, turn.started_at = TurnState.RUNNING, timezone.now() - timedelta(seconds=2)
     assert live.doing(turn, []) == word, "a page that asks again every two seconds says the same"
