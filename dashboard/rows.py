@@ -125,8 +125,6 @@ def _value(field: Field, row: models.Model, database: BaseDatabaseWrapper, *, ad
 
 
 Convert = Callable[[Any, Any, Any], Any]
-
-
 Reading = tuple[list[str], list[tuple[int, list[Convert], Any]]]
 
 

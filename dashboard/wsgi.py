@@ -40,13 +40,12 @@ def _application() -> WSGIApplication:
     except ConfigError as problem:
         sys.exit(f"Corral cannot start:\n{problem}")
     from dashboard import style_sheet
+    from dashboard.management.static_files import NOT_COLLECTED
 
     try:
         style_sheet.text()
     except ValueError:
-        sys.exit(
-            "Corral cannot start:\nThe static files are not collected. Run: python manage.py collectstatic --noinput"
-        )
+        sys.exit(f"Corral cannot start:\n{NOT_COLLECTED}")
     prefix = settings.CORRAL.url_prefix
     return Prefixed(django, prefix) if prefix else django
 
