@@ -19,7 +19,7 @@ from pytest_django import Settings
 from dashboard import probe
 from dashboard.management import static_files
 from tests.env import API_KEY
-from tests.processes import PATIENCE, ROOT, Running, free_port, manage, running
+from tests.processes import PATIENCE, ROOT, Running, environment, free_port, manage, running
 
 
 @pytest.fixture
@@ -70,6 +70,25 @@ def test_a_port_in_use_is_refused(database: str) -> None:
     assert done.returncode == 1
     assert "in use" in done.stderr
     assert "--port" in done.stderr
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])  # noqa: S104
+def test_who_listens_to_everybody_is_told_to_put_a_proxy_in_front(
+    tmp_path: Path, database: str, port: int, host: str, warned: bool
+) -> None:
+    with running(tmp_path, "serve", f"--host={host}", f"--port={port}", DATABASE_URL=database) as started:
+        started.wait_for("Nobody can sign in yet")
+        assert ("without a proxy in front" in started.output) is warned
+
+
+def test_a_web_server_of_another_kind_does_not_start_without_static_files(tmp_path: Path) -> None:
+    script = (
+        "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'dashboard.settings'; from django.conf import settings;"
+        f" settings.STATIC_ROOT = {str(tmp_path)!r}; import dashboard.wsgi"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Corral cannot start:\nThe static files are not collected.")
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "::ffff:203.0.113.7"])

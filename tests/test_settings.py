@@ -223,7 +223,8 @@ class TestLogs:
         assert "header: Bearer [removed]" in text
 
     @pytest.mark.parametrize(
-        ("name", "status", "kept"), [("django.request", 403, False), ("django.request", 500, True)]
+        ("name", "status", "kept"),
+        [("django.request", 403, False), ("django.request", 500, True), ("django.security.DisallowedHost", 400, False)],
     )
     def test_a_refusal_needs_no_traceback_and_a_failure_does(self, name: str, status: int, kept: bool) -> None:
         record = self.record(name, status_code=status)

@@ -331,3 +331,19 @@ def test_a_turn_says_which_question_it_is(session: ChatSession) -> None:
     assert str(LogEntry(turn=turn, number=3, type="text")) == "3 text"
     assert str(AnswerPiece(turn=turn, position=2)) == "2"
     assert run_module.CUT
+
+
+def test_a_question_llamacloud_refused_does_not_stand_for_one_it_has(session: ChatSession, ada: User) -> None:
+    ChatSession.objects.filter(pk=session.pk).update(questions=1)
+    session.refresh_from_db()
+    Turn.objects.create(
+        session=session,
+        number=1,
+        prompt="?",
+        asked_at=timezone.now(),
+        state="failed",
+        index_ids=[],
+        error_code="upstream",
+    )
+
+    assert is_unread(session)

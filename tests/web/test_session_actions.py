@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
@@ -113,3 +114,16 @@ def test_a_deleted_session_stays_readable(session: ChatSession, catalog: FaultyS
     session.refresh_from_db()
     assert session.gone_at is not None
     assert timezone.now() - session.gone_at < timedelta(minutes=1)
+
+
+def test_renaming_starts_from_the_title_that_is_shown_and_saving_it_changes_nothing(
+    session: ChatSession, browser: Client, ada: User
+) -> None:
+    ChatSession.objects.update(owner=ada, generated_title="What of trains?")
+    form = read(browser.get(address(session, "rename/"))).one("input", name="title")
+    assert form["value"] == "What of trains?"
+
+    assert browser.post(address(session, "rename/"), {"title": form["value"]}).status_code == 302
+
+    assert ChatSession.objects.get().title == ""
+    assert not AuditEntry.objects.filter(action="session.renamed").exists()

@@ -121,7 +121,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Corral: {origin}{settings.CORRAL.url_prefix}/")
         if not settings.CORRAL.trusted_proxies and host not in ("127.0.0.1", "::1", "localhost"):
             self.stdout.write(
-                "Reachable from elsewhere without a proxy in front: let one take requests in (README, behind a proxy)."
+                "Reachable from elsewhere without a proxy in front: put one there (README, Use it with LlamaCloud)."
             )
         if not User.objects.exists():
             self.stdout.write(f"Nobody can sign in yet. Make the first account here, once:\n{origin}{setup_path()}")
