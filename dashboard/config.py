@@ -251,7 +251,7 @@ def upstream_client() -> LlamaCloud:
                 project_id=config.llama_cloud_project_id,
                 organization_id=config.llama_cloud_organization_id,
                 proxy=proxy.get_secret_value() if proxy else None,
-                # As many as one process may run turns (turns.runners.RUNNING_LIMIT): each holds one while it lasts.
+                # As many as one process may run turns (turns.standing.RUNNING_LIMIT): each holds one while it lasts.
                 pool_size=200,
             )
         return _client

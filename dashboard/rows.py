@@ -6,7 +6,8 @@ person waits for several of them (``benchmarks/create_session.py``), that is mos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,9 +18,18 @@ if TYPE_CHECKING:
     Field = models.Field[Any, Any]  # generic only in the stubs
 
 Row = TypeVar("Row", bound=models.Model)
+NOTHING: Mapping[str, Sequence[object]] = {}
 
 
-def find(kind: type[Row], name: str, values: Iterable[str | int | None], *, without: str = "") -> list[Row]:
+def find(
+    kind: type[Row],
+    name: str,
+    values: Iterable[str | int | None],
+    *,
+    without: str = "",
+    only: tuple[str, ...] = (),
+    **also: str | int,
+) -> list[Row]:
     """The rows whose column is one of these values, in no order, as ``filter(name__in=values)`` finds them.
 
     Args:
@@ -27,16 +37,40 @@ def find(kind: type[Row], name: str, values: Iterable[str | int | None], *, with
         name: the attribute compared.
         values: what it may be, as the database stores it: strings or numbers.
         without: an attribute that is left in the database until somebody asks for it.
+        only: the attributes read, the key among them; all others are left.
+        also: what further attributes must be.
     """
-    wanted = list(values)
-    if not wanted:
+    wanted = [value for value in values if _may_be_stored(value)]
+    if not wanted or not all(map(_may_be_stored, also.values())):
         return []
     database = _database()
-    names, converters = _read(kind, without, database)
-    with database.cursor() as cursor:
-        cursor.execute(_select_statement(kind, name, without, len(wanted)), wanted)
-        found = cursor.fetchall()
+    names, converters = _read(kind, without, only, database)
+    statement = _select_statement(kind, name, without, only, len(wanted), tuple(also))
+    found = fetch(statement, *wanted, *also.values())
     return [kind.from_db(database.alias, names, _converted(row, converters, database)) for row in found]
+
+
+def fetch(statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """What one statement of our own answers, as the database gives it.
+
+    Args:
+        statement: SQL that SQLite and PostgreSQL read alike, with ``%s`` for each value.
+        values: strings, numbers, booleans, times or ``None``.
+    """
+    database = _database()
+    adapt = database.ops.adapt_datetimefield_value
+    with database.cursor() as cursor:
+        cursor.execute(statement, [adapt(value) if isinstance(value, datetime) else value for value in values])
+        return list(cursor.fetchall())
+
+
+def hold(kind: type[models.Model], key: int) -> None:
+    """Within a transaction, let nobody else hold this row until its end; rows that point to it may be made meanwhile.
+
+    On SQLite the transaction itself holds everything already.
+    """
+    if _database().features.has_select_for_update:
+        fetch(_hold_statement(kind), key)
 
 
 def insert(row: models.Model, *, unique: str = "", overwrite: Sequence[str] = ()) -> bool:
@@ -68,26 +102,61 @@ def insert_missing(rows: Sequence[models.Model]) -> None:
 
     Their keys are not set.
     """
-    if not rows:
-        return
-    database = _database()
-    with database.cursor() as cursor:
-        cursor.executemany(_insert_missing_statement(type(rows[0])), [_values(row, database) for row in rows])
+    if rows:
+        _insert_many(rows, f"{_insert_into(type(rows[0]))} ON CONFLICT DO NOTHING")
 
 
-def change(row: models.Model, **columns: object) -> None:
+def insert_all(rows: Sequence[models.Model]) -> None:
+    """Write new rows of one model, as ``bulk_create`` does; their keys are not set.
+
+    Raises:
+        django.db.IntegrityError: one breaks a rule of the database.
+    """
+    if rows:
+        _insert_many(rows, _insert_into(type(rows[0])))
+
+
+def change(row: models.Model, **columns: Any) -> None:
     """Set columns of a stored row, in the object and in the database, as ``save(update_fields=…)`` does.
 
     Args:
         row: the row; that it still exists is the caller's knowledge.
         columns: new values by attribute.
     """
-    kind, database = type(row), _database()
     for name, value in columns.items():
         setattr(row, name, value)
-    values = [_value(_field(kind, name), row, database, add=False) for name in columns]
+    # By the stored attributes: a relation was given as an object.
+    names = [_field(type(row), name).attname for name in columns]
+    update(type(row), row.pk, **{name: getattr(row, name) for name in names})
+
+
+def update(
+    kind: type[models.Model], key: int, only_if: Mapping[str, Sequence[object]] = NOTHING, **columns: Any
+) -> bool:
+    """Set columns of the row with this key, as ``filter(…).update(…)`` does.
+
+    Args:
+        kind: the model.
+        key: the row's.
+        only_if: what attributes must be one of, or nothing is changed.
+        columns: new values by attribute.
+
+    Returns:
+        whether there was such a row.
+    """
+    database = _database()
+    values = [_prepared(_field(kind, name), value, database) for name, value in columns.items()]
+    allowed = [_prepared(_field(kind, name), value, database) for name, found in only_if.items() for value in found]
+    rule = tuple((name, len(found)) for name, found in only_if.items())
     with database.cursor() as cursor:
-        cursor.execute(_change_statement(kind, tuple(columns)), [*values, row.pk])
+        cursor.execute(_update_statement(kind, tuple(columns), rule), [*values, key, *allowed])
+        return bool(cursor.rowcount)
+
+
+def _insert_many(rows: Sequence[models.Model], statement: str) -> None:
+    database = _database()
+    with database.cursor() as cursor:
+        cursor.executemany(statement, [_values(row, database) for row in rows])
 
 
 def _database() -> BaseDatabaseWrapper:
@@ -117,8 +186,12 @@ def _is_plain(field: Field) -> bool:
     return isinstance(field, _PLAIN_FIELDS)
 
 
-def _value(field: Field, row: models.Model, database: BaseDatabaseWrapper, *, add: bool) -> Any:
-    value = field.pre_save(row, add)
+def _may_be_stored(value: object) -> bool:
+    """Whether a database takes it for a value at all: an address may name any number."""
+    return not isinstance(value, int) or abs(value) < 2**63
+
+
+def _prepared(field: Field, value: Any, database: BaseDatabaseWrapper) -> Any:
     if type(value) in _PLAIN_VALUES and _is_plain(field):
         return value
     return field.get_db_prep_save(value, database)
@@ -129,25 +202,27 @@ Reading = tuple[list[str], list[tuple[int, list[Convert], Any]]]
 
 
 @cache
-def _fields(kind: type[models.Model], without: str) -> list[Field]:
-    return [field for field in kind._meta.concrete_fields if field.name != without]
+def _fields(kind: type[models.Model], without: str, only: tuple[str, ...]) -> list[Field]:
+    fields = kind._meta.concrete_fields
+    return [field for field in fields if field.name != without and (not only or field.attname in only)]
 
 
-def _read(kind: type[models.Model], without: str, database: BaseDatabaseWrapper) -> Reading:
+def _read(kind: type[models.Model], without: str, only: tuple[str, ...], database: BaseDatabaseWrapper) -> Reading:
     """What is read: the attributes in order, and by position what makes Python's values of the database's.
 
     Kept with the connection: converters are bound to it, and would keep a dead thread's one open.
     """
-    known: dict[tuple[type[models.Model], str], Reading] = database.__dict__.setdefault("corral_readings", {})
-    if (kind, without) not in known:
+    known: dict[Any, Reading] = database.__dict__.setdefault("corral_readings", {})
+    which = kind, without, only
+    if which not in known:
         converters = []
-        for position, field in enumerate(_fields(kind, without)):
+        for position, field in enumerate(_fields(*which)):
             expression = field.cached_col
             made = [*database.ops.get_db_converters(expression), *field.get_db_converters(database)]
             if made:
                 converters.append((position, made, expression))
-        known[kind, without] = [field.attname for field in _fields(kind, without)], converters
-    return known[kind, without]
+        known[which] = [field.attname for field in _fields(*which)], converters
+    return known[which]
 
 
 def _converted(
@@ -161,17 +236,25 @@ def _converted(
 
 
 def _values(row: models.Model, database: BaseDatabaseWrapper) -> list[Any]:
-    return [_value(field, row, database, add=True) for field in _columns(type(row))]
+    return [_prepared(field, field.pre_save(row, True), database) for field in _columns(type(row))]
 
 
 # Names in statements come from models, never from a request; SQLite and PostgreSQL quote them alike.
 
 
 @lru_cache(maxsize=1024)
-def _select_statement(kind: type[models.Model], name: str, without: str, count: int) -> str:
-    read = ", ".join(f'"{field.column}"' for field in _fields(kind, without))
-    places = ", ".join("%s" for _ in range(count))
-    return f'SELECT {read} FROM "{kind._meta.db_table}" WHERE {_named(kind, name)} IN ({places})'  # noqa: S608
+def _select_statement(
+    kind: type[models.Model], name: str, without: str, only: tuple[str, ...], count: int, also: tuple[str, ...]
+) -> str:
+    read = ", ".join(f'"{field.column}"' for field in _fields(kind, without, only))
+    rule = " AND ".join(_is_one_of(kind, name, count) for name, count in ((name, count), *((one, 1) for one in also)))
+    return f'SELECT {read} FROM "{kind._meta.db_table}" WHERE {rule}'  # noqa: S608
+
+
+@cache
+def _hold_statement(kind: type[models.Model]) -> str:
+    key = _named(kind, "pk")
+    return f'SELECT {key} FROM "{kind._meta.db_table}" WHERE {key} = %s FOR NO KEY UPDATE'  # noqa: S608
 
 
 @cache
@@ -191,14 +274,14 @@ def _insert_statement(kind: type[models.Model], unique: str, overwrite: tuple[st
 
 
 @cache
-def _insert_missing_statement(kind: type[models.Model]) -> str:
-    return f"{_insert_into(kind)} ON CONFLICT DO NOTHING"
-
-
-@cache
-def _change_statement(kind: type[models.Model], names: tuple[str, ...]) -> str:
+def _update_statement(kind: type[models.Model], names: tuple[str, ...], only_if: tuple[tuple[str, int], ...]) -> str:
     changed = ", ".join(f"{_named(kind, name)} = %s" for name in names)
-    return f'UPDATE "{kind._meta.db_table}" SET {changed} WHERE {_named(kind, "pk")} = %s'  # noqa: S608
+    rule = " AND ".join([f"{_named(kind, 'pk')} = %s", *(_is_one_of(kind, name, count) for name, count in only_if)])
+    return f'UPDATE "{kind._meta.db_table}" SET {changed} WHERE {rule}'  # noqa: S608
+
+
+def _is_one_of(kind: type[models.Model], name: str, count: int) -> str:
+    return f"{_named(kind, name)} IN ({', '.join(['%s'] * count)})"
 
 
 def _named(kind: type[models.Model], name: str) -> str:

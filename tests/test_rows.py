@@ -12,7 +12,7 @@ from django.forms.models import model_to_dict
 
 from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, CreationAttempt, SessionSource
-from dashboard.rows import change, find, insert, insert_missing
+from dashboard.rows import change, fetch, find, insert, insert_all, insert_missing, update
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -140,3 +140,67 @@ def test_what_was_left_in_the_database_is_read_when_asked_for(ada: User, django_
         (row,) = find(ChatSession, "session_id", ["a"], without="raw")
     with django_assert_num_queries(1):
         assert row.raw == {"much": "text"}
+
+
+def test_rows_are_found_by_several_columns(ada: User) -> None:
+    for session_id, owner in (("a", ada), ("b", None)):
+        a_session(session_id, owner=owner).save()
+
+    assert [row.session_id for row in find(ChatSession, "session_id", ["a", "b"], owner=ada.pk)] == ["a"]
+    assert find(ChatSession, "session_id", ["b"], owner=ada.pk) == []
+
+
+def test_of_a_row_only_the_named_columns_are_read(django_assert_num_queries: Any) -> None:
+    a_session("a", title="Named", generated_title="Left").save()
+
+    with django_assert_num_queries(1):
+        (row,) = find(ChatSession, "session_id", ["a"], only=("id", "title"))
+        assert row.title == "Named"
+    with django_assert_num_queries(1):
+        assert row.generated_title == "Left"
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63), 10**40])
+def test_a_number_no_database_holds_finds_nothing(number: int) -> None:
+    a_session("a").save()
+
+    assert find(ChatSession, "pk", [number]) == []
+    assert find(ChatSession, "session_id", ["a"], owner=number) == []
+
+
+def test_a_row_is_changed_only_if_it_is_as_expected(ada: User) -> None:
+    session = a_session(title="Before", owner=ada)
+    session.save()
+
+    assert not update(ChatSession, session.pk, {"title": ["Other", "Another"]}, title="After")
+    assert not update(ChatSession, session.pk + 1, title="After")
+    session.refresh_from_db()
+    assert session.title == "Before"
+
+    assert update(
+        ChatSession, session.pk, {"title": ["Other", "Before"], "owner": [ada.pk]}, title="After", gone_at=NOW
+    )
+    session.refresh_from_db()
+    assert (session.title, session.gone_at) == ("After", NOW)
+
+
+def test_a_time_is_compared_as_the_database_keeps_it() -> None:
+    a_session("a").save()
+    statement = "SELECT session_id FROM dashboard_chatsession WHERE last_updated_at = %s"
+
+    assert fetch(statement, NOW) == [("a",)]
+    assert fetch(statement, NOW.replace(year=2027)) == []
+
+
+def test_many_new_rows_are_all_written_or_none() -> None:
+    session = a_session()
+    insert(session)
+    rows = [SessionSource(session=session, index_id=index_id, position=0) for index_id in ("x", "y")]
+
+    insert_all(rows)
+    insert_all([])
+
+    assert session.sources.count() == 2
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_all([SessionSource(session=session, index_id="z", position=0), *rows])
+    assert session.sources.count() == 2

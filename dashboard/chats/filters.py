@@ -32,12 +32,17 @@ _RUN_STATES = {
 }
 
 
+def may_see_sessions(actor: User | AnonymousUser) -> bool:
+    """Who comes through the door: anyone who is signed in."""
+    return actor.is_authenticated and actor.is_active
+
+
 class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
     """The words sessions are asked for with."""
 
     def visible_to(self, actor: User | AnonymousUser) -> ChatSessionQuerySet:
         """The door every page goes through: all sessions for anyone who is signed in, none for anyone else."""
-        return self.all() if actor.is_authenticated and actor.is_active else self.none()
+        return self.all() if may_see_sessions(actor) else self.none()
 
     def present(self) -> ChatSessionQuerySet:
         """Those LlamaCloud still has."""

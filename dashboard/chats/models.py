@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
+from django.utils.functional import cached_property
 
-from dashboard.chats.filters import ChatSessionQuerySet
+from dashboard.chats.filters import ChatSessionQuerySet, may_see_sessions
 from dashboard.chats.states import UNTITLED, LockState, RunState
+from dashboard.rows import find
 
 __all__ = ["ChatSession", "CreationAttempt", "LockState", "RunState", "SessionSource", "Visit"]
 
@@ -76,6 +79,19 @@ class ChatSession(models.Model):
 
     def __str__(self) -> str:
         return self.display_title[:80]
+
+    @classmethod
+    def seen_by(cls, actor: User | AnonymousUser, session_id: str) -> ChatSession | None:
+        """The session with LlamaCloud's id, if this person may see it; ``visible_to`` is the same rule for many."""
+        return next(iter(find(cls, "session_id", [session_id])), None) if may_see_sessions(actor) else None
+
+    @cached_property
+    def source_ids(self) -> list[str]:
+        """The ids of the bound set in LlamaCloud's order, as they were when first asked for."""
+        if "sources" in getattr(self, "_prefetched_objects_cache", ()):
+            return [source.index_id for source in self.sources.all()]
+        found = find(SessionSource, "session_id", [self.pk])
+        return [source.index_id for source in sorted(found, key=lambda source: source.position)]
 
     @property
     def known_questions(self) -> int | None:

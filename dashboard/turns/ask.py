@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import DateTimeField, F, Max, Q, Value
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import Origin, record
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.errors import DashboardError
-from dashboard.rows import insert
+from dashboard.rows import fetch, find, hold, insert
 from dashboard.turns.ending import NEVER_SENT, never_asked
 from dashboard.turns.models import Turn
-from dashboard.turns.runners import LEASE, Runners, lock_person, may_run_at_once, under_way
-from dashboard.turns.states import LIVE, TurnState
+from dashboard.turns.runners import LEASE, Runners, lock_person
+from dashboard.turns.standing import standing
+from dashboard.turns.states import TurnState
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
 
 RETRY = "retry-"
 """How the nonce of "Ask again" begins; the key of the turn follows."""
-QUEUE_LIMIT = 10
-"""Questions of one person that may be waiting or running at once, over all sessions."""
 
 
 class TurnRunning(DashboardError):
@@ -176,7 +173,7 @@ def _sent_before(session: ChatSession, actor: User, nonce: str) -> Turn | None:
     Raises:
         BadQuestion: somebody else's form had the same nonce, which no form of ours has.
     """
-    again = Turn.objects.filter(nonce=nonce).first()
+    again = next(iter(find(Turn, "nonce", [nonce])), None)
     if again is not None and (again.session_id, again.asked_by_id) != (session.pk, actor.pk):
         raise OtherForm
     return again
@@ -187,25 +184,20 @@ def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
     session = turn.session
     lock_person(actor.pk)
     # The session's own row is the queue for numbers: who imports its history waits here too.
-    ChatSession.objects.select_for_update(no_key=True).values_list("pk").get(pk=session.pk)
+    hold(ChatSession, session.pk)
     # Asked before the insert: PostgreSQL would wait there for the turn's own end, which waits for the session's row.
-    if Turn.objects.filter(Q(nonce=turn.nonce) | Q(session=session, state__in=LIVE)).exists():
+    known = standing(session.pk, actor.pk, turn.nonce)
+    if known.in_the_way:
         raise IntegrityError("asked already, or another question is under way")
-    everybody, own = under_way(actor.pk)
-    if own >= QUEUE_LIMIT:
+    if known.too_many:
         raise TooManyWaiting
-    turns = Turn.objects.filter(session=session).aggregate(number=Max("number"), position=Max("position"))
-    turn.number = (turns["number"] or 0) + 1
-    turn.history_before = 0 if turns["position"] is None else turns["position"] + 1
-    if not runners.closing and may_run_at_once(everybody, own):
+    turn.number = known.last_number + 1
+    turn.history_before = 0 if known.last_position is None else known.last_position + 1
+    if not runners.closing and known.may_run_at_once:
         turn.state, turn.started_at = TurnState.RUNNING, turn.asked_at
         turn.lease_until, turn.lease_holder = turn.asked_at + LEASE, runners.holder
     insert(turn)
-    ChatSession.objects.filter(pk=session.pk).update(
-        first_asked_at=Coalesce("first_asked_at", Value(turn.asked_at, DateTimeField())),
-        is_running=True,
-        questions=Coalesce(F("questions"), 0) + 1,
-    )
+    fetch(_LOCK_SESSION, turn.asked_at, True, session.pk)
     record(
         AuditAction.TURN_ASKED,
         actor=actor,
@@ -217,9 +209,16 @@ def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
     )
 
 
+_LOCK_SESSION = f"""
+    UPDATE "{ChatSession._meta.db_table}"
+    SET first_asked_at = COALESCE(first_asked_at, %s), is_running = %s, questions = COALESCE(questions, 0) + 1
+    WHERE id = %s RETURNING id
+"""  # noqa: S608  # our own names
+
+
 def _sources(session: ChatSession, chosen: tuple[str, ...]) -> tuple[str, ...]:
     if session.is_bound:
-        bound = tuple(session.sources.order_by("position").values_list("index_id", flat=True))
+        bound = tuple(session.source_ids)
         if not bound:
             raise BadQuestion("The sources of this session are not known, so it cannot be asked here.")
         return bound

@@ -9,6 +9,7 @@ from django.db.models import F, Max
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
+from dashboard.rows import insert_all, update
 from dashboard.turns.answer import Answer, Entry, missing_steps
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn
 from dashboard.turns.states import TurnState
@@ -58,16 +59,14 @@ def store_pieces(turn: Turn, answer: Answer) -> None:
 
 
 def _add_pieces(turn: Turn, answer: Answer) -> None:
-    AnswerPiece.objects.bulk_create(
-        [AnswerPiece(turn=turn, position=position, html=html) for position, html in enumerate(answer.pieces())]
-    )
+    insert_all([AnswerPiece(turn=turn, position=position, html=html) for position, html in enumerate(answer.pieces())])
 
 
 def add_steps(turn: Turn, answer: Answer) -> None:
     """Append the steps of an answer read back that the log lacks; call it inside a transaction."""
     seen = Answer.steps_in(turn.log.values_list("type", flat=True))
     last = turn.log.aggregate(last=Max("number"))["last"] or 0
-    LogEntry.objects.bulk_create(log_rows(turn, missing_steps(answer, seen=seen, number=last)))
+    insert_all(log_rows(turn, missing_steps(answer, seen=seen, number=last)))
 
 
 def log_rows(turn: Turn, entries: Sequence[Entry]) -> list[LogEntry]:
@@ -116,4 +115,4 @@ def _tell_session(turn: Turn, state: TurnState, answer: Answer) -> None:
             "job_output_tokens": known["output_tokens"],
             "last_updated_at": timezone.now(),
         }
-    ChatSession.objects.filter(pk=turn.session_id).update(**columns)
+    update(ChatSession, turn.session_id, **columns)

@@ -20,9 +20,10 @@ from typing import Any
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
+from dashboard.rows import find
 from dashboard.turns.answer import Entry
 from dashboard.turns.models import LogEntry, Turn
-from dashboard.turns.states import LIVE
+from dashboard.turns.states import LIVE, TurnState
 
 log = logging.getLogger(__name__)
 
@@ -313,7 +314,8 @@ to do it."""
 
 def _held(turn_ids: set[int]) -> dict[int, str]:
     """Who holds the leases of these turns."""
-    return dict(Turn.objects.running().filter(pk__in=turn_ids).values_list("pk", "lease_holder")) if turn_ids else {}
+    running = find(Turn, "pk", turn_ids, only=("id", "lease_holder"), state=TurnState.RUNNING.value)
+    return {turn.pk: turn.lease_holder for turn in running}
 
 
 def _is_stored(item: _Item) -> bool:

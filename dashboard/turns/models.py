@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Count, Q, Sum
 
 from dashboard.chats.models import ChatSession
+from dashboard.rows import update
 from dashboard.turns.states import LIVE, TurnState
 
 __all__ = ["AnswerPiece", "LogEntry", "Turn", "TurnState"]
@@ -101,8 +102,8 @@ class Turn(models.Model):
             models.UniqueConstraint(fields=["session"], condition=Q(state__in=LIVE), name="turn_one_live_per_session"),
         ]
         indexes = [
-            models.Index(fields=["state", "asked_at"], name="turn_queue", condition=Q(state__in=LIVE)),
-            models.Index(fields=["asked_by", "state"], name="turn_person", condition=Q(state__in=LIVE)),
+            # Of all turns, not only of live ones: SQLite uses a partial index for no state that is a parameter.
+            models.Index(fields=["state", "asked_at"], name="turn_state"),
             models.Index(fields=["finished_at"], name="turn_unpruned", condition=Q(log_pruned=False)),
         ]
 
@@ -125,8 +126,8 @@ class Turn(models.Model):
         Returns:
             whether this call ended it; losers change nothing.
         """
-        mine = Turn.objects.live().filter(pk=self.pk, lease_holder=holder)
-        return bool(mine.update(state=state, lease_until=None, lease_holder="", **columns))
+        mine = {"state": LIVE, "lease_holder": [holder]}
+        return update(Turn, self.pk, mine, state=state, lease_until=None, lease_holder="", **columns)
 
 
 class LogEntry(models.Model):

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import connection
 from django.utils import timezone
 
 from dashboard import upstream
+from dashboard.rows import update
 from dashboard.turns.answer import Answer, Entry, missing_steps
 from dashboard.turns.ending import NEVER_SENT, end_turn, never_asked, outcome_of
 from dashboard.turns.eventlog import EventLog
@@ -153,8 +155,7 @@ class Run:
         work = None
         if self.turn.first_token_at is None and not kinds.isdisjoint(("text_delta", "text")):
             self.turn.first_token_at = now = timezone.now()
-            pk = self.turn.pk
-            work = lambda: Turn.objects.filter(pk=pk).update(first_token_at=now)  # noqa: E731  # a name would say less
+            work = partial(update, Turn, self.turn.pk, first_token_at=now)
         self._written = self._log.append(self.turn.pk, entries, work, holder=self._holder)
 
     def _broken(self, error: upstream.UpstreamError) -> None:

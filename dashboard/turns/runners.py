@@ -15,16 +15,18 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection, transaction
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from dashboard import upstream
+from dashboard.rows import find, hold
 from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, end_turn, outcome_of
 from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
 from dashboard.turns.models import Turn
 from dashboard.turns.run import STILL_OPEN, Recovery, Run, recover, release
-from dashboard.turns.states import TurnState
+from dashboard.turns.standing import has_room, may_run
+from dashboard.turns.states import LIVE, TurnState
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,8 @@ GRACE = HEARTBEAT + 1.0
 database like everybody, or its clock may be behind, and renews it at its next heartbeat."""
 REAPERS = 20
 """Turns of dead processes read back at once by this one."""
-RUNNING_LIMIT = 200
-"""Turns running at once in the whole instance."""
-PERSON_LIMIT = 3
-"""Turns of one person running at once."""
+KEPT_IN_MIND = ("id", "state", "asked_by_id", "asked_at", "lease_until", "lease_holder", "stop_asked_at")
+"""What is looked at of every turn under way."""
 
 
 class Runners:
@@ -58,6 +58,7 @@ class Runners:
         self._suspects: dict[int, tuple[datetime | None, float]] = {}
         self._lock = threading.RLock()
         self._ending = threading.Event()
+        self._began = threading.Event()
         self._keeper: threading.Thread | None = None
 
     def start(self, turn: Turn) -> None:
@@ -65,6 +66,7 @@ class Runners:
         run = Run(turn, self._client(), self._log, self.holder, self._ending.wait)
         with self._lock:
             self._runs[turn.pk] = run
+            self._began.set()
             self.keep()
         try:
             threading.Thread(target=self._run, args=(run,), name=f"turn-{turn.pk}", daemon=True).start()
@@ -105,6 +107,7 @@ class Runners:
         for run in list(self._runs.values()):
             run.abandon()
         self._ending.set()
+        self._began.set()
         ends = time.monotonic() + 2
         while (self._runs or self._reaping) and time.monotonic() < ends:
             time.sleep(TICK)
@@ -129,7 +132,11 @@ class Runners:
     def _keep(self) -> None:
         looked = renewed = 0.0
         while not self._ending.is_set():
-            time.sleep(TICK)
+            if self._runs:
+                time.sleep(TICK)
+            else:
+                self._began.wait(LOOK_EVERY)
+                self._began.clear()
             self._tick()
             now = time.monotonic()
             try:
@@ -138,9 +145,7 @@ class Runners:
                     self._renew()
                 if now - looked >= LOOK_EVERY:
                     looked = now
-                    self._heed_stops()
-                    self._take_queued()
-                    self._reap()
+                    self._look()
                     close_old_connections()
             except Exception as error:
                 # Whatever it is, without this thread every turn of the process would be taken for dead.
@@ -175,38 +180,40 @@ class Runners:
                 # Ended already, or taken over while this process slept: there is nothing to read for any more.
                 run.abandon()
 
-    def _heed_stops(self) -> None:
-        under_way = [*self._runs, *self._reaping]
-        if under_way:
-            asked = Turn.objects.running().filter(pk__in=under_way, stop_asked_at__isnull=False)
-            for pk in asked.values_list("pk", flat=True):
-                self.stop(pk)
+    def _look(self) -> None:
+        """One look at everything under way, in this process and in others."""
+        live = find(Turn, "state", [state.value for state in LIVE], only=KEPT_IN_MIND)
+        running = [turn for turn in live if turn.state == TurnState.RUNNING]
+        self._heed_stops(running)
+        if not self.closing:
+            self._take_queued([turn for turn in live if turn.state == TurnState.QUEUED], running)
+            self._reap(running)
 
-    def _take_queued(self) -> None:
+    def _heed_stops(self, running: list[Turn]) -> None:
+        for turn in running:
+            if turn.stop_asked_at is not None:
+                self.stop(turn.pk)
+
+    def _take_queued(self, queued: list[Turn], running: list[Turn]) -> None:
         """Start what waits, first come first served; whoever has enough under way does not hold up the others."""
-        if self.closing:
-            return
-        queue = list(Turn.objects.queued().values_list("pk", "asked_by"))
-        if not queue:
-            return
-        running = Counter(Turn.objects.running().values_list("asked_by", flat=True))
-        for pk, person in queue:
-            if running.total() >= RUNNING_LIMIT:
-                break
-            if person and running[person] >= PERSON_LIMIT:
+        busy = Counter(turn.asked_by_id for turn in running)
+        for waiting in sorted(queued, key=lambda turn: (turn.asked_at, turn.pk)):
+            person = waiting.asked_by_id
+            if not may_run(busy.total(), busy[person] if person else 0):
                 continue
-            turn = Turn.objects.select_related("session").filter(pk=pk).first()
+            turn = Turn.objects.select_related("session").filter(pk=waiting.pk).first()
             if turn is not None and claim(turn, self.holder):
-                running[person] += 1
+                busy[person] += 1
                 self.start(turn)
 
-    def _reap(self) -> None:
+    def _reap(self, running: list[Turn]) -> None:
         """Take over turns whose lease ran out, each in a thread of its own: reading back takes time."""
-        if self.closing:
-            return
         now, suspects = time.monotonic(), self._suspects
         self._suspects = {}
-        for turn in Turn.objects.running().filter(lease_until__lt=timezone.now()).select_related("session")[:200]:
+        over = timezone.now()
+        for turn in running:
+            if turn.lease_until is None or turn.lease_until >= over:
+                continue
             lease, since = suspects.get(turn.pk, (None, now))
             if lease != turn.lease_until:
                 since = now
@@ -216,8 +223,9 @@ class Runners:
             mine = Turn.objects.running().filter(pk=turn.pk, lease_until=turn.lease_until)
             if mine.update(lease_until=timezone.now() + LEASE, lease_holder=self.holder):
                 self._reaping[turn.pk] = stopped = threading.Event()
+                orphan = Turn.objects.select_related("session").get(pk=turn.pk)
                 threading.Thread(
-                    target=self._end_orphan, args=(turn, stopped), name=f"reap-{turn.pk}", daemon=True
+                    target=self._end_orphan, args=(orphan, stopped), name=f"reap-{turn.pk}", daemon=True
                 ).start()
 
     def _end_orphan(self, turn: Turn, stopped: threading.Event) -> None:
@@ -282,26 +290,7 @@ def seen_so_far(turn: Turn) -> Answer:
 def lock_person(person_id: int | None) -> None:
     """Within a transaction, let nobody else start a turn of this person: limits are counted, then used up."""
     if person_id is not None:
-        list(User.objects.select_for_update(no_key=True).filter(pk=person_id).values_list("pk"))
-
-
-def may_run_at_once(everybody: int, own: int) -> bool:
-    """Whether a new question need not wait, with so many under way; nobody overtakes those who do."""
-    return everybody < RUNNING_LIMIT and own < PERSON_LIMIT
-
-
-def under_way(person_id: int) -> tuple[int, int]:
-    """How many turns wait or run in the whole instance, and how many of this person."""
-    counts = Turn.objects.live().aggregate(everybody=Count("pk"), own=Count("pk", filter=Q(asked_by=person_id)))
-    return counts["everybody"], counts["own"]
-
-
-def has_room(person_id: int | None) -> bool:
-    """Whether one more of the waiting turns may run now, in the instance and for this person."""
-    running = Turn.objects.running()
-    if running.count() >= RUNNING_LIMIT:
-        return False
-    return person_id is None or running.filter(asked_by=person_id).count() < PERSON_LIMIT
+        hold(User, person_id)
 
 
 def claim(turn: Turn, holder: str) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from django.db.models import Count, Max, Q
-
 from dashboard.catalog.models import Index
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns.eventlog import read_entries
@@ -24,9 +22,8 @@ def conversation(session: ChatSession) -> dict[str, Any]:
     """What the conversation shows: the newest turns in reading order, whether there are older ones, what is live."""
     views, has_older = turn_views(session)
     live = next((view.turn for view in views if view.turn.is_live), None)
-    sources = [source.index_id for source in session.sources.all()]
     return {
-        "suggestions": suggestions(session, sources) if not views and may_be_first(session) else [],
+        "suggestions": suggestions(session) if not views and may_be_first(session) else [],
         "turns": views,
         "older_than": views[0].turn.number if has_older else None,
         "live": live,
@@ -51,25 +48,20 @@ def may_be_first(session: ChatSession) -> bool:
     return session.lock_state in (LockState.OPEN, LockState.UNBOUND) and not session.questions and not session.has_run
 
 
-def suggestions(session: ChatSession, index_ids: list[str]) -> list[str]:
+def suggestions(session: ChatSession) -> list[str]:
     """First questions somebody could ask who does not know yet what to ask."""
     if not session.is_bound:
         return ["What are these documents about?", "Which topics do these documents cover?"]
-    catalog = Index.named(index_ids)
-    names = [catalog[index_id].name for index_id in index_ids if index_id in catalog and catalog[index_id].name]
+    catalog = Index.named(session.source_ids)
+    names = [
+        catalog[index_id].name for index_id in session.source_ids if index_id in catalog and catalog[index_id].name
+    ]
     if not names:
         return ["What are these documents about?"]
     asked = [f"What is in {names[0]}?"]
     if len(names) > 1:
         asked.append(f"What do {names[0]} and {names[1]} have in common?")
     return [*asked, f"What are the five most important points of {names[-1]}?"]
-
-
-def newest_turn(session: ChatSession) -> tuple[int, int]:
-    """What changes when a conversation does: its newest number, and how many turns still lack their whole answer."""
-    late = Count("pk", filter=Q(state=TurnState.INTERRUPTED))
-    found = Turn.objects.filter(session=session).aggregate(newest=Max("number"), late=late)
-    return found["newest"] or 0, found["late"]
 
 
 def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list[TurnView], list[TurnView]]:
@@ -97,10 +89,21 @@ def composer(
     problem: str = "",
     chosen: list[str] | None = None,
     require_all: bool | None = None,
+    last: Turn | None = None,
 ) -> dict[str, Any]:
-    """What the composer shows: the question as typed, and for an unbound session the sources to choose from."""
+    """What the composer shows: the question as typed, and for an unbound session the sources to choose from.
+
+    Args:
+        session: where to ask.
+        prompt: the question as far as it is typed.
+        problem: why it could not be taken.
+        chosen: the sources ticked; those of the newest question if not given.
+        require_all: whether all sources must answer; as with the newest question if not given.
+        last: the newest question, if known.
+    """
     choices: list[Any] = []
-    last = Turn.objects.filter(session=session).exclude(index_ids=[]).order_by("-number").first()
+    if last is None:
+        last = Turn.objects.filter(session=session).exclude(index_ids=[]).order_by("-number").first()
     if session.lock_state == LockState.UNBOUND:
         if chosen is None:
             chosen = last.index_ids if last else []
@@ -114,7 +117,7 @@ def composer(
         "limit": MAX_SESSION_INDEXES,
         "choices": choices,
         "chosen": [choice.name for choice in choices if choice.checked],
-        "many_sources": bool(choices) or session.sources.count() > 1,
+        "many_sources": bool(choices) or len(session.source_ids) > 1,
         "require_all": require_all if require_all is not None else bool(last and last.require_all_indexes),
         "can_ask": session.lock_state != LockState.GONE,
     }

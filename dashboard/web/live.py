@@ -12,11 +12,14 @@ from collections.abc import Generator, Iterator
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import connection
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from dashboard.chats.models import ChatSession
+from dashboard.rows import find
 from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.eventlog import EVENT_LOG, Channel
 from dashboard.turns.models import Turn, TurnState
@@ -168,9 +171,17 @@ def is_quiet(turn: Turn) -> bool:
     return turn.started_at is not None and timezone.now() - turn.started_at > timedelta(seconds=QUIET)
 
 
+def _as_it_is_now(turn: Turn) -> Turn:
+    """Read anew, with its session and its person."""
+    (now,) = find(Turn, "pk", [turn.pk])
+    (now.session,) = find(ChatSession, "pk", [now.session_id])
+    now.asked_by = next(iter(find(User, "pk", [now.asked_by_id])), None)
+    return now
+
+
 def _end(turn: Turn, *, has_all: bool, seen: int) -> bytes:
     """The last word: how it ended, with the whole answer when it was read back; then the closing event."""
-    turn = Turn.objects.select_related("session", "asked_by").get(pk=turn.pk)
+    turn = _as_it_is_now(turn)
     # What a reader saw growing is the answer already, unless it was read back, ended by another process, which leaves
     # its last words unsettled in the log, or the log has a hole.
     whole = turn.state != TurnState.ANSWERED or not has_all

@@ -13,8 +13,7 @@ from django.test import Client
 
 from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession
-from dashboard.turns import ask as ask_module
-from dashboard.turns import runners as runners_module
+from dashboard.turns import standing as standing_module
 from dashboard.turns.ask import BadQuestion, SessionGone, TooManyWaiting, TurnRunning, retry
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.models import Turn, TurnState
@@ -204,7 +203,7 @@ def test_who_has_many_waiting_does_not_hold_up_others(
 def test_nobody_overtakes_those_who_wait_for_the_instance(
     sessions: list[ChatSession], ada: User, ben: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runners_module, "RUNNING_LIMIT", 2)
+    monkeypatch.setattr(standing_module, "RUNNING_LIMIT", 2)
 
     mine = [put(session, ada) for session in sessions[:3]]
     his = put(sessions[3], ben)
@@ -217,7 +216,7 @@ def test_nobody_overtakes_those_who_wait_for_the_instance(
 def test_a_person_has_at_most_so_many_under_way(
     sessions: list[ChatSession], ada: User, ben: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ask_module, "QUEUE_LIMIT", 4)
+    monkeypatch.setattr(standing_module, "QUEUE_LIMIT", 4)
     for session in sessions[:4]:
         put(session, ada)
 

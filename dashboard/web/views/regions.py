@@ -14,7 +14,7 @@ from dashboard.audit.trail import record
 from dashboard.catalog.models import Index
 from dashboard.chats.change import note_visit
 from dashboard.chats.models import ChatSession
-from dashboard.web.conversation import newest_turn
+from dashboard.turns.standing import newest_turn
 from dashboard.web.looking import look_at, look_for
 from dashboard.web.present import columns_of, fingerprint, source_views, successor_url
 from dashboard.web.requests import Request
@@ -70,12 +70,16 @@ def visible_or_404(request: Request, session_id: str, *, for_page: bool = False)
     Raises:
         Http404: there is none, or none this person may see.
     """
-    door = ChatSession.objects.visible_to(request.user)
-    if for_page:
-        door = door.select_related("owner", "follows").prefetch_related("sources")
-    session = door.filter(session_id=session_id).first()
+
+    def find() -> ChatSession | None:
+        if not for_page:
+            return ChatSession.seen_by(request.user, session_id)
+        door = ChatSession.objects.visible_to(request.user).select_related("owner", "follows")
+        return door.prefetch_related("sources").filter(session_id=session_id).first()
+
+    session = find()
     if session is None and look_for(session_id):
-        session = door.filter(session_id=session_id).first()
+        session = find()
     if session is None:
         raise Http404
     return session
@@ -83,10 +87,9 @@ def visible_or_404(request: Request, session_id: str, *, for_page: bool = False)
 
 def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
     """What both regions show, from the cache."""
-    index_ids = [source.index_id for source in session.sources.all()]
-    sources = source_views(index_ids, Index.named(index_ids))
+    sources = source_views(session.source_ids, Index.named(session.source_ids))
     poll_seconds = RUNNING_POLL if session.is_running else IDLE_POLL
-    newest, late = newest_turn(session)
+    newest, late = newest_turn(session.pk)
     shown = (columns_of(session), sources, poll_seconds, problem, newest, late)
     return {
         "session": session,

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.errors import DashboardError
+from dashboard.rows import find
 from dashboard.turns.ask import RETRY, OtherForm, SessionGone, TurnRunning, ask, retry, stop
 from dashboard.turns.eventlog import read_entries
 from dashboard.turns.models import Turn, TurnState
@@ -58,9 +59,13 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
         return _not_asked(request, session, prompt, chosen, error)
     if not request.htmx:
         return HttpResponseRedirect(f"{reverse('session-detail', args=[session_id])}#turn-{turn.number}")
-    session.refresh_from_db(fields=["first_asked_at", "is_running", "questions"])
-    place = place_in_queue(turn) if turn.state == TurnState.QUEUED else None
-    context = region_context(session) | {"view": turn_view(turn), "queue_place": place, "composer": composer(session)}
+    # As it is now, with its lock closed.
+    session = visible_or_404(request, session_id)
+    context = region_context(session) | {
+        "view": turn_view(turn),
+        "queue_place": place_in_queue(turn) if turn.state == TurnState.QUEUED else None,
+        "composer": composer(session, last=turn),
+    }
     return page_or_fragment(request, "turns/_asked.html", "turns/_asked.html", context)
 
 
@@ -227,6 +232,8 @@ def image(request: Request, session_id: str, number: int, place: int) -> HttpRes
 
 def _turn(request: Request, session_id: str, number: int) -> Turn:
     session = readable_or_404(request, session_id)
-    turn = get_object_or_404(Turn.objects.select_related("asked_by"), session=session, number=number)
+    turn = next(iter(find(Turn, "session_id", [session.pk], number=number)), None)
+    if turn is None:
+        raise Http404
     turn.session = session
     return turn

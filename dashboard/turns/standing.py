@@ -1,0 +1,89 @@
+"""What stands between a question and its answer: what is known of its session's turns, and who else is waiting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dashboard.rows import fetch
+from dashboard.turns.models import Turn
+from dashboard.turns.states import LIVE
+
+RUNNING_LIMIT = 200
+"""Turns running at once in the whole instance."""
+PERSON_LIMIT = 3
+"""Turns of one person running at once."""
+QUEUE_LIMIT = 10
+"""Questions of one person that may be waiting or running at once, over all sessions."""
+
+_TURNS = f'"{Turn._meta.db_table}"'
+_IS_LIVE = "state IN ({})".format(", ".join(f"'{state.value}'" for state in LIVE))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand for a question; read within the transaction that stores it.
+
+    Args:
+        in_the_way: turns with the same nonce, and turns of the session that are under way.
+        everybody: turns under way in the whole instance.
+        own: those of the person who asks.
+        last_number: of the session's newest turn; 0 if there is none.
+        last_position: the newest known place in LlamaCloud's history; ``None`` if there is none.
+    """
+
+    in_the_way: int
+    everybody: int
+    own: int
+    last_number: int
+    last_position: int | None
+
+    @property
+    def may_run_at_once(self) -> bool:
+        """Whether a new question need not wait; nobody overtakes those who do."""
+        return may_run(self.everybody, self.own)
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the person has as many questions under way as anybody may."""
+        return self.own >= QUEUE_LIMIT
+
+
+def may_run(everybody: int, own: int) -> bool:
+    """Whether one more turn may run beside so many of everybody's and of its person's."""
+    return everybody < RUNNING_LIMIT and own < PERSON_LIMIT
+
+
+def standing(session_id: int, person_id: int, nonce: str | None) -> Standing:
+    """How things stand for a question of this person, with this nonce, in this session (by its key)."""
+    in_the_way, last_number, last_position, everybody, own = fetch(
+        _STANDING, nonce, session_id, session_id, session_id, person_id
+    )[0]
+    return Standing(in_the_way, everybody, own, last_number or 0, last_position)
+
+
+def newest_turn(session_id: int) -> tuple[int, int]:
+    """What changes when a conversation does: its newest number, and how many turns still lack their whole answer."""
+    newest, late = fetch(_NEWEST, session_id)[0]
+    return newest or 0, late
+
+
+def has_room(person_id: int | None) -> bool:
+    """Whether one more of the waiting turns may run now, in the instance and for this person."""
+    everybody, own = fetch(_RUNNING, person_id)[0]
+    return may_run(everybody, own)
+
+
+_STANDING = f"""
+    SELECT
+        (SELECT COUNT(*) FROM {_TURNS} WHERE nonce = %s OR (session_id = %s AND {_IS_LIVE})),
+        (SELECT MAX(number) FROM {_TURNS} WHERE session_id = %s),
+        (SELECT MAX(position) FROM {_TURNS} WHERE session_id = %s),
+        COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END)
+    FROM {_TURNS} WHERE {_IS_LIVE}
+"""  # noqa: S608  # our own names
+_NEWEST = f"""
+    SELECT MAX(number), COUNT(CASE WHEN state = 'interrupted' THEN 1 END) FROM {_TURNS} WHERE session_id = %s
+"""  # noqa: S608
+_RUNNING = f"""
+    SELECT COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END) FROM {_TURNS} WHERE state = 'running'
+"""  # noqa: S608

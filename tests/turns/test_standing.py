@@ -1,0 +1,90 @@
+"""What stands between a question and its answer is found without reading every turn there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+
+from dashboard.chats.models import ChatSession
+from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.prune import prune_logs
+from dashboard.turns.runners import claim, place_in_queue
+from dashboard.turns.standing import Standing, newest_turn, standing
+from dashboard.web import running
+from tests.faulty import FaultyServer
+from tests.turns.conftest import ended, put, question, script, sse, stop, text
+from tests.web.conftest import make_session
+
+Said = list[tuple[str, Any]]
+
+
+@contextmanager
+def said_to_the_database() -> Iterator[Said]:
+    """Every statement of this thread with its values, as it is sent."""
+    said: Said = []
+
+    def listen(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
+        said.append((sql, values))
+        return execute(sql, values, many, context)
+
+    with connection.execute_wrapper(listen):
+        yield said
+
+
+def plans(said: Said) -> list[str]:
+    """How SQLite goes about each statement that reads or changes turns."""
+    found = []
+    with connection.cursor() as cursor:
+        for sql, values in said:
+            if '"dashboard_turn"' in sql and not sql.lstrip().startswith("INSERT"):
+                cursor.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+                found += [f"{step} — {sql}" for *_, step in cursor.fetchall()]
+    return found
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL chooses by how many rows there are")
+def test_no_turn_that_ended_long_ago_is_read_to_ask_to_wait_or_to_look_after(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(question(), text("So."), stop()))
+    waiting = make_session(faulty, index_ids=["idx-1"])
+    queued = Turn.objects.create(session=waiting, number=1, prompt="And?", asked_at=waiting.synced_at, asked_by=ada)
+
+    with said_to_the_database() as said:
+        ended(put(session, ada))
+        running.RUNNERS._look()
+        place_in_queue(queued)
+        newest_turn(session.pk)
+        claim(queued, "another")
+        prune_logs()
+
+    steps = plans(said)
+    assert len(steps) > 10
+    assert [step for step in steps if "SCAN dashboard_turn" in step] == []
+
+
+@pytest.mark.postgres
+def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
+    faulty: FaultyServer, session: ChatSession, ada: User, ben: User
+) -> None:
+    assert standing(session.pk, ada.pk, "new") == Standing(0, 0, 0, 0, None)
+    other = make_session(faulty)
+    at = session.synced_at
+    common: dict[str, Any] = {"prompt": "Why?", "asked_at": at}
+    Turn.objects.create(session=session, number=1, position=0, state=TurnState.ANSWERED, nonce="old", **common)
+    Turn.objects.create(session=session, number=2, position=4, state=TurnState.INTERRUPTED, **common)
+    assert standing(session.pk, ada.pk, "new") == Standing(0, 0, 0, 2, 4)
+    assert newest_turn(session.pk) == (2, 1)
+
+    Turn.objects.create(session=session, number=3, state=TurnState.QUEUED, asked_by=ada, **common)
+    Turn.objects.create(session=other, number=1, state=TurnState.RUNNING, asked_by=ben, **common)
+
+    assert standing(session.pk, ada.pk, "new") == Standing(1, 2, 1, 3, 4)
+    assert standing(session.pk, ben.pk, "old") == Standing(2, 2, 1, 3, 4)
+    assert standing(other.pk, ben.pk, "old") == Standing(2, 2, 1, 1, None)
+    assert newest_turn(other.pk) == (1, 0)
