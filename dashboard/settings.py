@@ -201,6 +201,8 @@ WHITENOISE_USE_FINDERS = DEBUG
 # --- Time, words, logs ----------------------------------------------------------------------------------------------
 
 USE_TZ = True
+# There is one language: looking for another one with every number and word shown would cost more than showing it.
+USE_I18N = False
 TIME_ZONE = CORRAL.time_zone
 LANGUAGE_CODE = "en"
 

@@ -20,10 +20,10 @@ from typing import Any
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
-from dashboard.rows import find
+from dashboard.rows import fetch
 from dashboard.turns.answer import Entry
 from dashboard.turns.models import LogEntry, Turn
-from dashboard.turns.states import LIVE, TurnState
+from dashboard.turns.states import LIVE
 
 log = logging.getLogger(__name__)
 
@@ -304,6 +304,7 @@ def _store(batch: list[_Item]) -> list[Any]:
         return [(item.work() if item.work else None) if id(item) in kept else LeaseLost() for item in batch]
 
 
+_HOLDERS = f"SELECT id, lease_holder FROM {Turn._meta.db_table} WHERE state = 'running'"  # noqa: S608  # our own names
 _INSERT = (
     f"INSERT INTO {LogEntry._meta.db_table} (turn_id, number, type, data, html, tail)"  # noqa: S608  # our own name
     " VALUES (%s, %s, %s, %s, %s, %s)"
@@ -313,9 +314,11 @@ to do it."""
 
 
 def _held(turn_ids: set[int]) -> dict[int, str]:
-    """Who holds the leases of these turns."""
-    running = find(Turn, "pk", turn_ids, only=("id", "lease_holder"), state=TurnState.RUNNING.value)
-    return {turn.pk: turn.lease_holder for turn in running}
+    """Who holds the leases of these turns; asked with every frame of every answer, as the insert below is made."""
+    if not turn_ids:
+        return {}
+    places = ", ".join(["%s"] * len(turn_ids))
+    return dict(fetch(f"{_HOLDERS} AND id IN ({places})", *turn_ids))
 
 
 def _is_stored(item: _Item) -> bool:
