@@ -95,10 +95,10 @@ class Servers:
         self._start(f"{name}-{port}", port, self._environments[name], *command)
         return port
 
-    def bare(self, *, upstream: int = 9, processes: int = PROCESSES) -> int:
-        """Start the bare limit; answer its port."""
+    def bare(self, *, upstream: int = 9, processes: int = PROCESSES, middleware: str = "") -> int:
+        """Start the bare limit, with this middleware if any; answer its port."""
         port = free_port()
-        environment = _environment() | {"UPSTREAM": f"http://127.0.0.1:{upstream}"}
+        environment = _environment() | {"UPSTREAM": f"http://127.0.0.1:{upstream}", "BARE_MIDDLEWARE": middleware}
         self._start(f"bare-{port}", port, environment, "-m", "benchmarks.bare.serve", str(port), str(processes))
         return port
 
@@ -145,6 +145,8 @@ class Corral:
         status, _ = self.ask("POST", "/accounts/login/", {**MEMBER, "csrfmiddlewaretoken": csrf_token(page)})
         if status != 302 or "corral_session" not in self.cookies:
             raise SystemExit(f"signing in answered {status}")
+        # The welcome is shown once, with the first page; what is measured is any page after that.
+        self.ask("GET", "/sessions/")
 
     def ask(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, str]:
         """One request with its own connection; cookies are kept."""
@@ -158,6 +160,7 @@ class Corral:
         for header in answer.headers.get_all("Set-Cookie", []):
             cookie, _, value = header.partition(";")[0].partition("=")
             self.cookies[cookie] = value
+        self.cookies = {cookie: value for cookie, value in self.cookies.items() if value not in ("", '""')}
         connection.close()
         return answer.status, text
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 
+from dashboard import static_bundle
+
 NOT_COLLECTED = "The static files are not collected. Run: python manage.py collectstatic --noinput"
 
 
@@ -20,7 +22,9 @@ def are_current() -> bool:
     if not manifest.is_file():
         return False
     collected_at = manifest.stat().st_mtime
-    sources = (path for folder in settings.STATICFILES_DIRS for path in Path(folder).rglob("*") if path.is_file())
+    sources = [path for folder in settings.STATICFILES_DIRS for path in Path(folder).rglob("*") if path.is_file()]
+    # How they are put together is a source too.
+    sources.append(Path(static_bundle.__file__))
     return all(path.stat().st_mtime <= collected_at for path in sources)
 
 

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.cache import cache
-from django.db.models import Max
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -23,7 +22,7 @@ from dashboard.errors import DashboardError
 from dashboard.upstream import MAX_SESSION_INDEXES, UpstreamError
 from dashboard.web.forms import BOUND, UNBOUND, NewSessionForm, new_token
 from dashboard.web.looking import TooManyCalls, calling
-from dashboard.web.present import index_choices
+from dashboard.web.present import IndexChoice, index_choices
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, tell_when_to_retry
 
@@ -143,11 +142,11 @@ def _page(
     failure: DashboardError | None = None,
     outcome_unknown: bool = False,
 ) -> HttpResponse:
-    problem = _first_look()
-    projects = list(Project.objects.offered().defer("raw"))
-    project_id = form["project_id"].value() or (projects[0].pk if projects else "")
-    chosen = form["index_ids"].value() or []
-    choices = index_choices(_shown(project_id, (form["find"].value() or "")[:200], chosen), chosen)
+    problem = ""
+    projects, project_id, choices = _offer(form)
+    if not choices:
+        problem = _first_look()
+        projects, project_id, choices = _offer(form)
     context = {
         "form": form,
         "choices": choices,
@@ -159,12 +158,21 @@ def _page(
         "failure": failure,
         "outcome_unknown": outcome_unknown,
         "request_id": request.request_id,
-        "catalog_synced_at": Project.objects.aggregate(at=Max("synced_at"))["at"],
+        "catalog_synced_at": max((project.synced_at for project in projects), default=None),
         "catalog_problem": problem,
         "prompt": (request.POST if request.method == "POST" else request.GET).get("prompt", ""),
         "successor_of": _successor_of(request, request.POST if request.method == "POST" else request.GET),
     }
     return page_or_fragment(request, "chats/new.html", "chats/_sources.html", context, status=status)
+
+
+def _offer(form: NewSessionForm) -> tuple[list[Project], str, list[IndexChoice]]:
+    """What there is to choose from: the projects, the one that is chosen, and its sources."""
+    projects = list(Project.objects.offered().defer("raw"))
+    project_id = form["project_id"].value() or (projects[0].pk if projects else "")
+    chosen = form["index_ids"].value() or []
+    choices = index_choices(_shown(project_id, (form["find"].value() or "")[:200], chosen), chosen)
+    return projects, project_id, choices
 
 
 def _shown(project_id: str, words: str, chosen: list[str]) -> list[Index]:
