@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from dashboard.catalog.models import Index, Readiness
 from dashboard.chats.models import ChatSession, LockState, RunState
+from dashboard.turns.ask import RETRY
 from dashboard.turns.models import Turn, TurnState
 from dashboard.upstream import Conflict as UpstreamConflict
 
@@ -143,11 +144,16 @@ class TurnView:
     skipped: list[str]
 
     @property
+    def retry_nonce(self) -> str:
+        """What the form of "Ask again" says to be taken for this turn's, once."""
+        return f"{RETRY}{self.turn.pk}"
+
+    @property
     def ask_elsewhere_url(self) -> str:
         """A new session with the same sources and this question, when LlamaCloud refused it in this one."""
         if self.turn.error_code != UpstreamConflict.code:
             return ""
-        return successor_url(self.turn.session, prompt=self.turn.prompt)
+        return successor_url(self.turn.session, question=str(self.turn.number))
 
 
 def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_pieces: bool = True) -> TurnView:

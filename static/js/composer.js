@@ -74,7 +74,8 @@
   if (!document.querySelector("[data-composer]")) return;
   begin();
   // The address has done its work: a reload shows the draft, which may have been changed since.
-  if (new URLSearchParams(location.search).has("prompt")) {
+  const said = new URLSearchParams(location.search);
+  if (said.has("prompt") || said.has("question")) {
     history.replaceState(history.state, "", location.pathname + location.hash);
   }
 })();

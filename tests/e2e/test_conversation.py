@@ -168,11 +168,14 @@ def test_sources_are_chosen_with_each_question_and_remembered(visit: Visit, home
 def test_a_question_goes_along_into_a_new_session(visit: Visit, brisk_home: House) -> None:
     page = open_session(visit, brisk_home)
     session_id = page.url.rstrip("/").rpartition("/")[2]
-    page.goto(f"/sessions/new/?from={session_id}&prompt=How+late+may+I+be%3F")
+    ended(ask(page, "How late may I be?"))
+    page.goto(f"/sessions/new/?from={session_id}&question=1")
     expect(page.get_by_text("Your question is kept")).to_contain_text("How late may I be?")
     page.get_by_role("button", name="Create session").click()
-    page.wait_for_url(re.compile("/sessions/ses-"))
+    page.wait_for_url(re.compile(r"/sessions/ses-\w+/$"))
 
+    expect(box(page)).to_have_value("How late may I be?")
+    page.reload()
     expect(box(page)).to_have_value("How late may I be?")
 
 

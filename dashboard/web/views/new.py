@@ -20,6 +20,7 @@ from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.errors import DashboardError
 from dashboard.upstream import MAX_SESSION_INDEXES, UpstreamError
+from dashboard.web.carried import carried_question
 from dashboard.web.forms import BOUND, UNBOUND, NewSessionForm, new_token
 from dashboard.web.looking import TooManyCalls, calling
 from dashboard.web.present import IndexChoice, index_choices
@@ -28,7 +29,7 @@ from dashboard.web.respond import page_or_fragment, tell_when_to_retry
 
 FIRST_LOOK_BUDGET = 5.0
 """Seconds the first visit to an empty catalog may wait for LlamaCloud."""
-KEPT = ("project_id", "find", "binding", "index_ids", "shared_access", "from", "other", "prompt")
+KEPT = ("project_id", "find", "binding", "index_ids", "shared_access", "from", "other", "question")
 """What the address may say about the form."""
 LOOK_AGAIN_AFTER = 15
 """Seconds before a catalog that stayed empty is asked for again by a visit."""
@@ -69,8 +70,8 @@ def _submit(request: Request) -> HttpResponse:
     except DashboardError as error:
         return _failed(request, data, error)
     messages.success(request, "The session is ready.")
-    prompt = data.get("prompt", "")
-    query = f"?{urlencode({'prompt': prompt})}" if prompt else ""
+    carried = {name: data[name] for name in ("from", "question") if data.get(name)}
+    query = f"?{urlencode(carried)}" if "question" in carried else ""
     return redirect(f"{reverse('session-detail', args=[session.session_id])}{query}")
 
 
@@ -124,14 +125,14 @@ def _initial(request: Request) -> dict[str, Any]:
     if before and not initial["project_id"]:
         initial["project_id"] = before.project_id
     if before and not {"other", "binding"} & request.GET.keys():
-        initial["index_ids"] = [source.index_id for source in before.sources.all()]
+        initial["index_ids"] = before.source_ids
         initial["binding"] = BOUND if before.is_bound else UNBOUND
     return initial
 
 
 def _successor_of(request: Request, query: QueryDict) -> ChatSession | None:
     session_id = query.get("from", "")
-    return ChatSession.objects.visible_to(request.user).filter(session_id=session_id).first() if session_id else None
+    return ChatSession.seen_by(request.user, session_id) if session_id else None
 
 
 def _page(
@@ -147,6 +148,7 @@ def _page(
     if not choices:
         problem = _first_look()
         projects, project_id, choices = _offer(form)
+    said = request.POST if request.method == "POST" else request.GET
     context = {
         "form": form,
         "choices": choices,
@@ -160,8 +162,9 @@ def _page(
         "request_id": request.request_id,
         "catalog_synced_at": max((project.synced_at for project in projects), default=None),
         "catalog_problem": problem,
-        "prompt": (request.POST if request.method == "POST" else request.GET).get("prompt", ""),
-        "successor_of": _successor_of(request, request.POST if request.method == "POST" else request.GET),
+        "question": said.get("question", ""),
+        "prompt": carried_question(request, said),
+        "successor_of": _successor_of(request, said),
     }
     return page_or_fragment(request, "chats/new.html", "chats/_sources.html", context, status=status)
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
-from dashboard.audit.actions import AuditAction
-from dashboard.audit.trail import record
 from dashboard.catalog.models import Index
 from dashboard.chats.change import note_visit
 from dashboard.chats.models import ChatSession
 from dashboard.turns.standing import newest_turn
 from dashboard.web.looking import look_at, look_for
 from dashboard.web.present import columns_of, fingerprint, source_views, successor_url
+from dashboard.web.reading import note_reading
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, unchanged
 
@@ -37,26 +35,11 @@ def job(request: Request, session_id: str) -> HttpResponse:
     return _region(request, session_id, "chats/_job.html", with_sources=False)
 
 
-READING_LASTS = 15 * 60
-"""Seconds in which a person's reading of a session is one reading, whatever parts of it are asked for."""
-
-
 def readable_or_404(request: Request, session_id: str) -> ChatSession:
     """The door to a conversation's words: as :func:`visible_or_404`, and the reading is on record."""
     session = visible_or_404(request, session_id)
-    if cache.get(_reading(request, session)) is None:
-        record_reading(request, session)
+    note_reading(request, session)
     return session
-
-
-def record_reading(request: Request, session: ChatSession) -> None:
-    """Write down that a person reads a session now."""
-    record(AuditAction.SESSION_VIEWED, actor=request.user, origin=request.origin, subject=session)
-    cache.set(_reading(request, session), True, READING_LASTS)
-
-
-def _reading(request: Request, session: ChatSession) -> str:
-    return f"reading-{request.user.pk}-{session.pk}"
 
 
 def visible_or_404(request: Request, session_id: str, *, for_page: bool = False) -> ChatSession:

@@ -17,12 +17,14 @@ from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.templatetags.wording import visible
 from dashboard.upstream import UpstreamError
+from dashboard.web.carried import carried_question
 from dashboard.web.conversation import composer, conversation
 from dashboard.web.forms import RenameForm
 from dashboard.web.looking import TooManyCalls, calling
+from dashboard.web.reading import record_reading
 from dashboard.web.requests import Request
 from dashboard.web.respond import tell_when_to_retry
-from dashboard.web.views.regions import record_reading, region_context, visible_or_404
+from dashboard.web.views.regions import region_context, visible_or_404
 
 
 @login_required
@@ -40,7 +42,9 @@ def session_page(
 ) -> HttpResponse:
     """The whole page, with the composer as it was left when a question could not be taken."""
     context = region_context(session) | _about(request, session) | conversation(session)
-    context["composer"] = form or composer(session, prompt=request.GET.get("prompt", ""))
+    if form is None:
+        form = composer(session, prompt=request.GET.get("prompt", "") or carried_question(request, request.GET))
+    context["composer"] = form
     return render(request, "chats/detail.html", context, status=status)
 
 

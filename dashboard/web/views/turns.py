@@ -21,10 +21,11 @@ from dashboard.turns.eventlog import read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import place_in_queue
 from dashboard.web import running
+from dashboard.web.carried import carry_unsent
 from dashboard.web.conversation import composer, newer_views, turn_views
 from dashboard.web.live import so_far, steps_html, stream
 from dashboard.web.looking import calling
-from dashboard.web.present import first_pieces, successor_url, turn_view
+from dashboard.web.present import first_pieces, turn_view
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, unchanged
 from dashboard.web.views.regions import readable_or_404, region_context, visible_or_404
@@ -83,7 +84,7 @@ def _not_asked(
     form = composer(session, prompt=prompt, problem=error.sentence, chosen=chosen, require_all=require_all)
     form["running"] = error.turn if isinstance(error, TurnRunning) else None
     form["retry_after"] = error.retry_after
-    form["elsewhere_url"] = successor_url(session, prompt=prompt) if isinstance(error, SessionGone) else ""
+    form["elsewhere_url"] = carry_unsent(request, session, prompt) if isinstance(error, SessionGone) else ""
     if request.htmx:
         context = {"session": session, "composer": form, "lock": session.lock_state}
         response = page_or_fragment(

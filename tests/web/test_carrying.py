@@ -1,0 +1,121 @@
+"""A question that cannot be answered where it was asked goes along into a new session, however long it is."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from dashboard.audit.models import AuditEntry
+from dashboard.chats.models import ChatSession
+from dashboard.turns.models import Turn, TurnState
+from dashboard.upstream import Conflict
+from tests.faulty import FaultyServer
+from tests.people import SignIn
+from tests.web.conftest import make_session
+from tests.web.newform import NEW, form_on
+from tests.web.pages import Element, read
+
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
+
+LONG = "為什麼第三季的銷售額下降了？" * 71
+"""994 of the 1,000 characters a question may have: as part of an address they would be nine times as many."""
+LONGEST_ADDRESS = 8_190
+ELSEWHERE = "New session with these sources and this question"
+
+
+@pytest.fixture
+def session(catalog: FaultyServer) -> ChatSession:
+    return make_session(catalog)
+
+
+def refused(session: ChatSession, person: User) -> Turn:
+    """A question that LlamaCloud did not take because the session is fixed to other sources."""
+    return Turn.objects.create(
+        session=session, number=1, asked_by=person, prompt=LONG, asked_at=timezone.now(), index_ids=["idx-reports"],
+        state=TurnState.FAILED, error="These sources are fixed.", error_code=Conflict.code,
+    )  # fmt: skip
+
+
+def link(page: Element) -> str:
+    """The address that offers to ask elsewhere."""
+    (found,) = (one["href"] for one in page.all("a") if one.text == ELSEWHERE)
+    return found
+
+
+def typed(page: Element) -> str:
+    """What waits in the composer."""
+    return page.one("textarea", id="prompt").text
+
+
+def create(browser: Client, address: str) -> Element:
+    """Follow the link, create the session, see its page."""
+    page = read(browser.get(address))
+    assert LONG[:100] in page.one("main").text
+    response: Any = browser.post(NEW, form_on(page).fields())
+    assert response.status_code == 302
+    assert len(response["Location"]) < LONGEST_ADDRESS
+    assert LONG[:9] not in response["Location"]
+    return read(browser.get(response["Location"]))
+
+
+def test_a_refused_question_waits_in_the_new_session(session: ChatSession, ada: User, browser: Client) -> None:
+    refused(session, ada)
+    address = link(read(browser.get(f"/sessions/{session.session_id}/")))
+    assert len(address) < 200
+
+    assert typed(create(browser, address)) == LONG
+
+
+def test_a_question_for_a_session_that_is_gone_waits_in_the_new_session(
+    session: ChatSession, ada: User, browser: Client
+) -> None:
+    ChatSession.objects.update(gone_at=timezone.now())
+    response = browser.post(f"/sessions/{session.session_id}/turns/", {"nonce": "one-nonce", "prompt": LONG})
+    assert response.status_code == 409
+    address = link(read(response))
+    assert len(address) < 200
+
+    assert typed(create(browser, address)) == LONG
+    assert not Turn.objects.exists()
+
+
+def test_somebody_else_s_unsent_question_is_not_shown(
+    session: ChatSession, browser: Client, ben: User, signed_in: SignIn
+) -> None:
+    ChatSession.objects.update(gone_at=timezone.now())
+    address = link(read(browser.post(f"/sessions/{session.session_id}/turns/", {"nonce": "n-1", "prompt": LONG})))
+
+    page = read(signed_in(ben).get(address))
+
+    assert LONG[:9] not in page.one("main").text
+
+
+def test_seeing_a_question_this_way_is_a_reading_on_record(
+    session: ChatSession, ada: User, ben: User, signed_in: SignIn
+) -> None:
+    refused(session, ada)
+
+    page = read(signed_in(ben).get(f"{NEW}?from={session.session_id}&question=1"))
+
+    assert LONG[:100] in page.one("main").text
+    assert AuditEntry.objects.get(action="session.viewed").actor == ben
+
+
+@pytest.mark.parametrize("question", ["2", "0", "x", "", "²", "9" * 30, "unsent"])
+def test_a_question_that_does_not_exist_is_left_out(
+    question: str, session: ChatSession, ada: User, browser: Client
+) -> None:
+    refused(session, ada)
+    query = {"from": session.session_id, "question": question}
+
+    page = read(browser.get(NEW, query))
+
+    assert "Your question is kept" not in page.one("main").text
+    assert "question" not in form_on(page).fields()
+    response = browser.post(NEW, form_on(page).fields())
+    assert urlsplit(response["Location"]).query == ""
