@@ -13,6 +13,7 @@ class AuditAction(models.TextChoices):
     SESSION_GIVEN_UP = "session.given_up", "gave up a session whose creation was not confirmed"
     SESSION_VIEWED = "session.viewed", "opened a session"
     SESSION_RENAMED = "session.renamed", "renamed a session"
+    SESSION_DELETION_ASKED = "session.deletion_asked", "asked LlamaCloud to delete a session"
     SESSION_DELETED = "session.deleted", "deleted a session"
     TURN_ASKED = "turn.asked", "asked a question"
     TURN_STOPPED = "turn.stopped", "stopped an answer"

@@ -48,6 +48,8 @@ def delete_session(client: upstream.LlamaCloud, session: ChatSession, *, actor: 
         upstream.UpstreamError: LlamaCloud did not delete it; recorded as failed, nothing is marked.
     """
     _require(may_delete(actor, session), AuditAction.SESSION_DELETED, session, actor, origin)
+    # On record before it is done: it cannot be undone, and this process may not live to see its end.
+    record(AuditAction.SESSION_DELETION_ASKED, actor=actor, origin=origin, subject=session)
     try:
         client.delete_chat(session.session_id, project_id=session.project_id or None)
     except upstream.NotFound:

@@ -33,7 +33,7 @@ _LOCK_EXPLANATIONS = {
 class RunState(models.TextChoices):
     """How the last run ended, if there was one."""
 
-    NEVER = "never", "No question yet"
+    NEVER = "never", "No answer yet"
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Worked"
     FAILED = "failed", "Failed"

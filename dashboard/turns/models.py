@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Q, Sum
+from django.db.models import Q
 
 from dashboard.chats.models import ChatSession
 from dashboard.rows import update
@@ -37,16 +37,6 @@ class TurnQuerySet(models.QuerySet["Turn"]):
     def never_asked(self) -> TurnQuerySet:
         """Those that were refused before an answer began, or never sent: LlamaCloud's history does not have them."""
         return self.exclude(error_code="")
-
-    def totals(self) -> dict[str, int | float]:
-        """What these turns took together; the ledger of a session is the sum of its turns."""
-        return self.aggregate(
-            turns=Count("pk"),
-            duration_ms=Sum("duration_ms", default=0.0),
-            input_tokens=Sum("input_tokens", default=0),
-            output_tokens=Sum("output_tokens", default=0),
-            tool_calls=Sum("tool_calls", default=0),
-        )
 
 
 class Turn(models.Model):

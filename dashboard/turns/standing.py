@@ -61,10 +61,29 @@ def standing(session_id: int, person_id: int, nonce: str | None) -> Standing:
     return Standing(in_the_way, everybody, own, last_number or 0, last_position)
 
 
-def newest_turn(session_id: int) -> tuple[int, int]:
-    """What changes when a conversation does: its newest number, and how many turns still lack their whole answer."""
-    newest, late = fetch(_NEWEST, session_id)[0]
-    return newest or 0, late
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What a session's turns come to; the session's totals are the sum of its turns.
+
+    Args:
+        newest: the newest number; 0 if there is none.
+        late: how many still lack their whole answer.
+        duration_ms: what those that LlamaCloud told of took together; ``None`` if it told of none.
+        input_tokens, output_tokens: likewise.
+    """
+
+    newest: int
+    late: int
+    duration_ms: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+def ledger(session_id: int) -> Ledger:
+    """The ledger of the session with this key."""
+    newest, late, duration_ms, read, written = fetch(_LEDGER, session_id)[0]
+    # PostgreSQL sums whole numbers to decimals.
+    return Ledger(newest or 0, late, duration_ms, read and int(read), written and int(written))
 
 
 def has_room(person_id: int | None) -> bool:
@@ -81,8 +100,11 @@ _STANDING = f"""
         COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END)
     FROM {_TURNS} WHERE {_IS_LIVE}
 """  # noqa: S608  # our own names
-_NEWEST = f"""
-    SELECT MAX(number), COUNT(CASE WHEN state = 'interrupted' THEN 1 END) FROM {_TURNS} WHERE session_id = %s
+_LEDGER = f"""
+    SELECT
+        MAX(number), COUNT(CASE WHEN state = 'interrupted' THEN 1 END),
+        SUM(duration_ms), SUM(input_tokens), SUM(output_tokens)
+    FROM {_TURNS} WHERE session_id = %s
 """  # noqa: S608
 _RUNNING = f"""
     SELECT COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END) FROM {_TURNS} WHERE state = 'running'

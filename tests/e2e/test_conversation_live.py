@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House, house
-from tests.e2e.talk import LONG, ask, begin, box, brisk_home, ended, open_session
+from tests.e2e.talk import BOTH, HIDE, LONG, ask, begin, box, brisk_home, ended, open_session
 from tests.localcloud.fixtures import RunningLocalcloud, StartLocalcloud
 from tests.localcloud.pdf import make_pdf
 
@@ -211,3 +212,22 @@ def test_the_title_llamacloud_made_of_the_question_comes_with_the_answer(visit: 
     ended(ask(page))
 
     expect(page.get_by_role("heading", level=1)).not_to_have_text("Untitled session", timeout=15_000)
+
+
+def test_ten_tabs_are_all_answered_over_the_six_connections_a_browser_has(visit: Visit, brisk_home: House) -> None:
+    first = open_session(visit, brisk_home)
+    tabs = [first]
+    while True:
+        ask(tabs[-1])
+        if len(tabs) == 10:
+            break
+        tabs[-1].evaluate(HIDE, True)
+        tabs.append(first.context.new_page())
+        begin(tabs[-1], *BOTH)
+
+    ended(tabs[-1].locator("#turn-1"))
+    for page in tabs[:-1]:
+        expect(page).to_have_title(re.compile("^● Answer ready"))
+        page.evaluate(HIDE, False)
+        ended(page.locator("#turn-1"))
+        expect(page.locator("#turn-1-answer")).to_contain_text("trains.md")

@@ -46,6 +46,18 @@ def test_the_skip_link_is_the_first_stop_and_skips_the_navigation(visit: Visit, 
     assert page.evaluate("document.querySelector('main').contains(document.activeElement)")
 
 
+def test_two_stops_lead_to_the_question(visit: Visit, home: House) -> None:
+    page = visit(home, "ada", home.path("locked"))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert focused(page) == "a Skip to your question"
+    assert focus_is_visible(page)
+    page.keyboard.press("Enter")
+    page.keyboard.type("When")
+
+    expect(page.get_by_label("Your question")).to_have_value("When")
+
+
 def test_what_is_wrong_with_a_form_gets_the_focus_and_leads_to_the_field(visit: Visit, home: House) -> None:
     page = visit(home, "ada", "/sessions/new/", expect=("Failed to load resource",))
     tab_to(page, "Create session")

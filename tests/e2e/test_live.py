@@ -89,7 +89,7 @@ def test_a_question_asked_elsewhere_shows_without_a_reload(visit: Visit, home: H
     page = open_still(visit, home, f"/sessions/{session_id}/")
     sources, run = page.get_by_role("region", name="Sources", exact=True), page.get_by_role("region", name="Last run")
     expect(sources).to_contain_text("Not locked yet")
-    expect(run).to_contain_text("No question yet")
+    expect(run).to_contain_text("No answer yet")
     page.get_by_role("link", name="New session with other sources").focus()
 
     tag = secrets.token_hex(3)

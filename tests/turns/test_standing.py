@@ -14,7 +14,7 @@ from dashboard.chats.models import ChatSession
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.prune import prune_logs
 from dashboard.turns.runners import claim, place_in_queue
-from dashboard.turns.standing import Standing, newest_turn, standing
+from dashboard.turns.standing import Standing, ledger, standing
 from dashboard.web import running
 from tests.faulty import FaultyServer
 from tests.turns.conftest import ended, put, question, script, sse, stop, text
@@ -59,7 +59,7 @@ def test_no_turn_that_ended_long_ago_is_read_to_ask_to_wait_or_to_look_after(
         ended(put(session, ada))
         running.RUNNERS._look()
         place_in_queue(queued)
-        newest_turn(session.pk)
+        ledger(session.pk)
         claim(queued, "another")
         prune_logs()
 
@@ -79,7 +79,7 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     Turn.objects.create(session=session, number=1, position=0, state=TurnState.ANSWERED, nonce="old", **common)
     Turn.objects.create(session=session, number=2, position=4, state=TurnState.INTERRUPTED, **common)
     assert standing(session.pk, ada.pk, "new") == Standing(0, 0, 0, 2, 4)
-    assert newest_turn(session.pk) == (2, 1)
+    assert (ledger(session.pk).newest, ledger(session.pk).late) == (2, 1)
 
     Turn.objects.create(session=session, number=3, state=TurnState.QUEUED, asked_by=ada, **common)
     Turn.objects.create(session=other, number=1, state=TurnState.RUNNING, asked_by=ben, **common)
@@ -87,4 +87,4 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     assert standing(session.pk, ada.pk, "new") == Standing(1, 2, 1, 3, 4)
     assert standing(session.pk, ben.pk, "old") == Standing(2, 2, 1, 3, 4)
     assert standing(other.pk, ben.pk, "old") == Standing(2, 2, 1, 1, None)
-    assert newest_turn(other.pk) == (1, 0)
+    assert (ledger(other.pk).newest, ledger(other.pk).late) == (1, 0)

@@ -47,8 +47,8 @@ def test_a_failed_deletion_marks_nothing_tells_and_is_recorded(
     address = f"/sessions/{session.session_id}/delete/"
     response = browser.post(address)
     session.refresh_from_db()
-    entry = AuditEntry.objects.get()
-    assert entry.action == "session.deleted"
+    asked, entry = AuditEntry.objects.order_by("pk")
+    assert (asked.action, entry.action) == ("session.deletion_asked", "session.deleted")
     assert entry.subject_id == session.session_id
     # Somebody was faster, or any success whatever its body: what the person wanted is so.
     if fault in (FAULTS["404"], FAULTS["truncated JSON"]):
@@ -75,7 +75,7 @@ def test_a_region_that_cannot_look_again_says_so_and_shows_what_was_known(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     catalog.script("GET", f"/api/v1/chat/{session.session_id}/summary", [fault.answer], repeat=True)
-    for region, heading, known in (("lock", "Sources", "Reports"), ("job", "Last run", "No question yet")):
+    for region, heading, known in (("lock", "Sources", "Reports"), ("job", "Last run", "No answer yet")):
         response = browser.get(f"/sessions/{session.session_id}/{region}/", headers={"HX-Request": "true"})
         assert response.status_code == 200
         shown = read(response)

@@ -227,7 +227,7 @@ def test_what_the_official_sdk_does_is_seen_without_a_reload(
     page = read(browser.get(f"/sessions/{chat.session_id}/"))
     session = ChatSession.objects.get()
     assert page.one("p", class_="lock-word").text == "Not locked yet"
-    assert facts(page)["Status"] == "No question yet"
+    assert facts(page)["Status"] == "No answer yet"
     seen = {step: page.one("section", id=id_)["hx-get"].partition("?")[2]
             for step, id_ in (("lock", "sources-region"), ("job", "job-region"))}  # fmt: skip
 
@@ -245,6 +245,7 @@ def test_what_the_official_sdk_does_is_seen_without_a_reload(
         assert told["Questions"] == f"{number} question" + "s" * (number > 1)
         assert told["Tokens"] != "–"
         assert told["Took"] != "–"
+        assert ("written" in told["In all"]) is (number > 0)
     assert read(browser.get(f"/sessions/{chat.session_id}/")).one("h1").text.startswith("May I book first")
 
     sdk.chat.delete(chat.session_id)

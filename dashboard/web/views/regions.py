@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from dashboard.catalog.models import Index
 from dashboard.chats.change import note_visit
 from dashboard.chats.models import ChatSession
-from dashboard.turns.standing import newest_turn
+from dashboard.turns.standing import ledger
 from dashboard.web.looking import look_at, look_for
 from dashboard.web.present import columns_of, fingerprint, source_views, successor_url
 from dashboard.web.reading import note_reading
@@ -72,8 +72,8 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
     """What both regions show, from the cache."""
     sources = source_views(session.source_ids, Index.named(session.source_ids))
     poll_seconds = RUNNING_POLL if session.is_running else IDLE_POLL
-    newest, late = newest_turn(session.pk)
-    shown = (columns_of(session), sources, poll_seconds, problem, newest, late)
+    turns = ledger(session.pk)
+    shown = (columns_of(session), sources, poll_seconds, problem, turns)
     return {
         "session": session,
         "title": session.display_title,
@@ -82,7 +82,7 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
         "run": session.run_state,
         "poll_seconds": poll_seconds,
         "problem": problem,
-        "newest_turn": newest,
+        "turns_ledger": turns,
         "same_sources_url": successor_url(session) if sources else "",
         "other_sources_url": successor_url(session, other="1"),
         "seen": fingerprint(*shown),
