@@ -145,7 +145,9 @@ def _refresh(session: ChatSession, *, with_sources: bool) -> None:
     of_ours = turns.aggregate(live=Count("pk", filter=Q(state__in=LIVE)), ended=Max("finished_at"))
     # After an answer everything is news: the lock, the run, the title LlamaCloud made of the question.
     ended_since = of_ours["ended"] is not None and of_ours["ended"] > session.synced_at
-    if not of_ours["live"] and (ended_since or timezone.now() - session.synced_at > SESSION_FRESH):
+    # A summary alone, however fresh, has nothing of the conversation.
+    unread = ended_since or session.questions is None
+    if not of_ours["live"] and (unread or timezone.now() - session.synced_at > SESSION_FRESH):
         if is_unread(session):
             session.history_of = ""
         refresh_one(upstream_client(), session, on_history=import_history)

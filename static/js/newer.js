@@ -3,13 +3,15 @@
   const turns = () => [...document.querySelectorAll("[data-turn]")];
   const newest = () => Math.max(0, ...turns().map((turn) => Number(turn.dataset.turn)));
   const late = () => turns().filter((turn) => turn.dataset.state === "interrupted");
-  let renewed = document.querySelector("[data-newest-turn]");
+  const regions = () => [...document.querySelectorAll("[data-newest-turn]")];
+  let known = regions();
 
   const look = () => {
-    const region = document.querySelector("[data-newest-turn]");
-    if (!region || region === renewed) return;
-    renewed = region;
-    if (Number(region.dataset.newestTurn) > newest() || late().length) htmx.trigger("#newer", "corral:newer");
+    const renewed = regions().filter((region) => !known.includes(region));
+    if (!renewed.length) return;
+    known = regions();
+    const told = Math.max(...renewed.map((region) => Number(region.dataset.newestTurn)));
+    if (told > newest() || late().length) htmx.trigger("#newer", "corral:newer");
   };
 
   document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {

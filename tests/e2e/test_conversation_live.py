@@ -135,6 +135,7 @@ def test_growth_is_followed_at_the_end_and_leaves_other_readers_alone(visit: Vis
     assert at_end(page), "who asks sees the answer to its end"
 
     second = ask(page)
+    page.wait_for_timeout(200)  # the page has gone to the new question
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(300)
     ended(second)
