@@ -14,7 +14,7 @@ from dashboard.chats.models import ChatSession
 from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, figures, log_rows, outcome_of, store_pieces
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn
-from dashboard.turns.recover import PastTurn, answer_of, find, split
+from dashboard.turns.past import PastTurn, answer_of, find, split
 from dashboard.turns.states import TurnState
 
 LATE = (TurnState.INTERRUPTED, TurnState.STOPPED)

@@ -2,78 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from django.db import connection
 
 from dashboard import upstream
 from dashboard.turns.answer import Answer
 from dashboard.turns.models import Turn
+from dashboard.turns.past import PastTurn, answer_of, find, split
+
+READ_BACK_AFTER = (0.5, 2.0, 4.0, 8.0, 12.0)
+"""Pauses in seconds between the tries to read a cut answer back: five within half a minute."""
+NOT_ASKED = "The question did not reach LlamaCloud. Ask it again."
+CUT = "The connection to LlamaCloud broke before the answer was complete, and LlamaCloud has not stored it."
+STILL_OPEN = (
+    "The connection to LlamaCloud broke before the answer was complete. LlamaCloud may still finish it: it will then"
+    " appear here."
+)
+UNREACHABLE = (
+    "The connection to LlamaCloud broke before the answer was complete, and LlamaCloud cannot be asked for it right"
+    " now. If it has the answer, it will appear here."
+)
 
 
 @dataclass(frozen=True)
-class PastTurn:
-    """One question in LlamaCloud's history with what followed it.
+class Recovery:
+    """What reading back brought.
 
     Args:
-        position: its place among the history's questions, from 0.
-        events: from the question on, up to the next one.
+        answer: the whole answer, if LlamaCloud has it.
+        reached: whether LlamaCloud has the question; ``None`` when it could not be asked.
+        cut_short: the process is being shut down, so that nothing is known.
     """
 
-    position: int
-    events: tuple[upstream.Event, ...]
+    answer: Answer | None = None
+    reached: bool | None = None
+    cut_short: bool = False
 
-    @property
-    def prompt(self) -> str:
-        """The question."""
-        first = self.events[0]
-        return first.content if isinstance(first, upstream.UserInput) else ""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether it has its stop event."""
-        return isinstance(self.events[-1], upstream.Stop)
+    def explanation(self, seen: Answer) -> str:
+        """Why there is no answer, in words; ``seen`` is what had come of it."""
+        if self.reached is None:
+            return UNREACHABLE
+        if self.reached:
+            return STILL_OPEN
+        return CUT if seen.number else NOT_ASKED
 
 
-def split(events: Sequence[upstream.Event]) -> Iterator[PastTurn]:
-    """Split a history on its questions (contract.md §7); nothing after a stop belongs to a turn."""
-    current: list[upstream.Event] = []
-    position = 0
-    for event in events:
-        if isinstance(event, upstream.UserInput) and current:
-            yield PastTurn(position, tuple(current))
-            position, current = position + 1, []
-        if isinstance(event, upstream.UserInput) or (current and not isinstance(current[-1], upstream.Stop)):
-            current.append(event)
-    if current:
-        yield PastTurn(position, tuple(current))
+def recover(
+    client: upstream.LlamaCloud,
+    turn: Turn,
+    wait: Callable[[float], bool],
+    *,
+    give_up: Callable[[], bool] = lambda: False,
+    absent_is_final: bool = False,
+) -> Recovery:
+    """Read a lost answer back, five times within half a minute.
 
-
-def find(turn: Turn, history: Sequence[PastTurn]) -> PastTurn | None:
-    """The turn's own place in the history.
-
-    It has the turn's words, no other turn claims it, and it stands where the turn was asked: behind what was known then
-    and between the places of the questions asked here before and after it. A question asked before it in the same words
-    comes first, if it surely reached LlamaCloud.
+    Args:
+        client: the connection to LlamaCloud.
+        turn: the turn; its ``position`` is set when it is found.
+        wait: sleeps so many seconds; true when the process is being shut down.
+        give_up: asked before each try.
+        absent_is_final: the process that asked is dead, so a question that is not there now will not come any more.
     """
-    others = Turn.objects.filter(session=turn.session_id).exclude(pk=turn.pk)
-    placed = others.filter(position__isnull=False).values_list("number", "position", "nonce")
-    taken = {position for _, position, _ in placed}
-    asked_here = [
-        (number, position) for number, position, nonce in placed if nonce is not None and position is not None
-    ]
-    low = max([turn.history_before, *(position + 1 for number, position in asked_here if number < turn.number)])
-    high = min([position for number, position in asked_here if number > turn.number], default=None)
-    alike = [
-        past
-        for past in history
-        if past.prompt == turn.prompt
-        and past.position not in taken
-        and past.position >= low
-        and (high is None or past.position < high)
-    ]
-    earlier = others.filter(position=None, number__lt=turn.number, prompt=turn.prompt, log__isnull=False)
-    ahead = earlier.exclude(pk__in=others.never_asked()).distinct().count()
-    return alike[ahead] if len(alike) > ahead else None
+    reached = None
+    for pause in READ_BACK_AFTER:
+        # Nobody holds a database connection while there is nothing to do but wait.
+        connection.close()
+        if wait(pause):
+            return Recovery(None, reached, cut_short=True)
+        if give_up():
+            break
+        try:
+            past = read_back(client, turn)
+        except upstream.UpstreamError:
+            continue
+        if past is not None and past.is_complete:
+            turn.position = past.position
+            return Recovery(answer_of(past), True)
+        if past is None and reached is False and absent_is_final:
+            break
+        reached = past is not None
+    return Recovery(None, reached)
 
 
 def read_back(client: upstream.LlamaCloud, turn: Turn) -> PastTurn | None:
@@ -87,12 +98,3 @@ def read_back(client: upstream.LlamaCloud, turn: Turn) -> PastTurn | None:
     """
     detail = client.chat(turn.session.session_id, project_id=turn.session.project_id or None)
     return find(turn, list(split(detail.events)))
-
-
-def answer_of(past: PastTurn) -> Answer:
-    """The answer a piece of history holds."""
-    answer = Answer()
-    for event in past.events:
-        answer.take(event)
-    answer.close()
-    return answer

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,10 +15,11 @@ from django.utils import timezone
 from dashboard import upstream
 from dashboard.rows import update
 from dashboard.turns.answer import Answer, Entry, missing_steps
+from dashboard.turns.conflict import which_conflict
 from dashboard.turns.ending import NEVER_SENT, end_turn, never_asked, outcome_of
 from dashboard.turns.eventlog import EventLog
 from dashboard.turns.models import Turn
-from dashboard.turns.recover import answer_of, read_back, split
+from dashboard.turns.recover import recover
 from dashboard.turns.states import TurnState
 
 FRAME = 0.1
@@ -30,18 +30,6 @@ CAUGHT_UP = 0.001
 """Seconds a read has waited when nothing else was there to read."""
 SETTLED_WITHIN = 60.0
 """Seconds within which the end must be durable; after that the lease runs out and a reaper ends the turn."""
-READ_BACK_AFTER = (0.5, 2.0, 4.0, 8.0, 12.0)
-"""Pauses in seconds between the tries to read a cut answer back: five within half a minute."""
-NOT_ASKED = "The question did not reach LlamaCloud. Ask it again."
-CUT = "The connection to LlamaCloud broke before the answer was complete, and LlamaCloud has not stored it."
-STILL_OPEN = (
-    "The connection to LlamaCloud broke before the answer was complete. LlamaCloud may still finish it: it will then"
-    " appear here."
-)
-UNREACHABLE = (
-    "The connection to LlamaCloud broke before the answer was complete, and LlamaCloud cannot be asked for it right"
-    " now. If it has the answer, it will appear here."
-)
 
 
 class Run:
@@ -210,114 +198,6 @@ class Run:
             return ended
 
         self._ended = self._log.finish(self.turn.pk, entries, work, holder=self._holder)
-
-
-RUNNING_ELSEWHERE = (
-    "This session is answering a question that was asked outside Corral, and LlamaCloud answers one at a time."
-    " Your question was not asked. Wait for that answer, then ask again."
-)
-SOURCES_FIXED = (
-    "LlamaCloud did not accept these sources: the session is fixed to other ones. Your question was not asked."
-    " Ask it in a new session with the sources you want."
-)
-
-
-BUSY_WITH_STOPPED = (
-    "LlamaCloud is still finishing the answer you stopped in this session, and it answers one question at a time. Your"
-    " question was not asked. Ask it again in a moment."
-)
-BUSY_WITH_CUT = (
-    "LlamaCloud is still finishing an earlier answer of this session whose connection broke. Your question was not"
-    " asked. Ask it again in a moment."
-)
-
-
-def which_conflict(client: upstream.LlamaCloud, turn: Turn) -> str:
-    """Say which of the things a 409 may mean it was (contract.md §7): it has no fixed form, but the session tells."""
-    try:
-        detail = client.chat(turn.session.session_id, project_id=turn.session.project_id or None)
-    except upstream.UpstreamError:
-        return upstream.Conflict.sentence
-    history = list(split(detail.events))
-    others = set() if detail.index_ids is None else set(detail.index_ids) ^ set(turn.index_ids)
-    before = Turn.objects.filter(session=turn.session_id, number__lt=turn.number).exclude(
-        pk__in=Turn.objects.never_asked()
-    )
-    last = before.order_by("-number").first()
-    connection.close()
-    if history and not history[-1].is_complete:
-        ours = last is not None and last.prompt == history[-1].prompt
-    elif others:
-        return SOURCES_FIXED
-    else:
-        # It does not show what it is working on: the last thing asked here, if that was left in the middle.
-        ours = last is not None and len(history) <= (last.position or last.history_before)
-    if last is not None and ours and last.state == TurnState.STOPPED:
-        return BUSY_WITH_STOPPED
-    if last is not None and ours and last.state == TurnState.INTERRUPTED:
-        return BUSY_WITH_CUT
-    return RUNNING_ELSEWHERE
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What reading back brought.
-
-    Args:
-        answer: the whole answer, if LlamaCloud has it.
-        reached: whether LlamaCloud has the question; ``None`` when it could not be asked.
-        cut_short: the process is being shut down, so that nothing is known.
-    """
-
-    answer: Answer | None = None
-    reached: bool | None = None
-    cut_short: bool = False
-
-    def explanation(self, seen: Answer) -> str:
-        """Why there is no answer, in words; ``seen`` is what had come of it."""
-        if self.reached is None:
-            return UNREACHABLE
-        if self.reached:
-            return STILL_OPEN
-        return CUT if seen.number else NOT_ASKED
-
-
-def recover(
-    client: upstream.LlamaCloud,
-    turn: Turn,
-    wait: Callable[[float], bool],
-    *,
-    give_up: Callable[[], bool] = lambda: False,
-    absent_is_final: bool = False,
-) -> Recovery:
-    """Read a lost answer back, five times within half a minute.
-
-    Args:
-        client: the connection to LlamaCloud.
-        turn: the turn; its ``position`` is set when it is found.
-        wait: sleeps so many seconds; true when the process is being shut down.
-        give_up: asked before each try.
-        absent_is_final: the process that asked is dead, so a question that is not there now will not come any more.
-    """
-    reached = None
-    for pause in READ_BACK_AFTER:
-        # Nobody holds a database connection while there is nothing to do but wait.
-        connection.close()
-        if wait(pause):
-            return Recovery(None, reached, cut_short=True)
-        if give_up():
-            break
-        try:
-            past = read_back(client, turn)
-        except upstream.UpstreamError:
-            continue
-        if past is not None and past.is_complete:
-            turn.position = past.position
-            return Recovery(answer_of(past), True)
-        if past is None and reached is False and absent_is_final:
-            break
-        reached = past is not None
-    return Recovery(None, reached)
 
 
 def release(turn: Turn, holder: str, *, unsent: bool = False) -> None:

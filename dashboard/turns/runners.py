@@ -24,7 +24,8 @@ from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, end_turn, outcome_of
 from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
 from dashboard.turns.models import Turn
-from dashboard.turns.run import STILL_OPEN, Recovery, Run, recover, release
+from dashboard.turns.recover import STILL_OPEN, Recovery, recover
+from dashboard.turns.run import Run, release
 from dashboard.turns.standing import has_room, may_run
 from dashboard.turns.states import LIVE, TurnState
 

@@ -21,7 +21,8 @@ from django.utils.safestring import SafeString
 from dashboard.chats.models import ChatSession
 from dashboard.rows import find
 from dashboard.turns.answer import NO_STEP, Entry
-from dashboard.turns.eventlog import EVENT_LOG, Channel
+from dashboard.turns.channel import Channel
+from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import passages_in
 from dashboard.upstream import EVENT_TYPES

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 
 from dashboard.audit.trail import Origin
 from dashboard.chats.models import ChatSession
-from dashboard.turns import run as run_module
+from dashboard.turns import recover as recover_module
 from dashboard.turns.ask import ask
 from dashboard.turns.eventlog import EVENT_LOG, read_entries
 from dashboard.turns.models import Turn
@@ -34,7 +34,7 @@ def process(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     Lost answers are read back after shorter pauses than in production, as often.
     """
-    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (0.05, 0.1, 0.1, 0.2, 0.2))
+    monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (0.05, 0.1, 0.1, 0.2, 0.2))
     running._start_afresh()
     yield
     running.RUNNERS.drain(0)

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
-from dashboard.turns import run as run_module
+from dashboard.turns import recover as recover_module
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.history import NEVER_FINISHED, import_history, is_unread
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn, TurnState
@@ -329,7 +329,7 @@ def test_a_turn_says_which_question_it_is(session: ChatSession) -> None:
     assert str(turn) == "Question 7"
     assert str(LogEntry(turn=turn, number=3, type="text")) == "3 text"
     assert str(AnswerPiece(turn=turn, position=2)) == "2"
-    assert run_module.CUT
+    assert recover_module.CUT
 
 
 def test_a_question_llamacloud_refused_does_not_stand_for_one_it_has(session: ChatSession, ada: User) -> None:

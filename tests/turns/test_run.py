@@ -12,13 +12,13 @@ from django.contrib.auth.models import User
 
 from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, LockState
-from dashboard.turns import run
+from dashboard.turns import recover, run
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.eventlog import EVENT_LOG, read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import Citation
 from dashboard.web import running
-from tests.faulty import FaultyServer, event_stream, failing, held, page, rate_limited, reset
+from tests.faulty import FaultyServer, event_stream
 from tests.turns.conftest import (
     ORIGIN,
     answer_of,
@@ -172,231 +172,6 @@ def test_later_deltas_are_joined_to_frames(faulty: FaultyServer, session: ChatSe
     assert answer_of(turn).count("w") == 100
 
 
-# --- refused --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "answer", [failing(401), failing(403), failing(404), failing(422), rate_limited(), failing(400)]
-)
-def test_refused_before_the_answer_began_nothing_is_locked(
-    faulty: FaultyServer, session: ChatSession, ada: User, answer: Any
-) -> None:
-    script(faulty, session, answer)
-
-    turn = ended(put(session, ada))
-
-    assert turn.state == TurnState.FAILED
-    assert turn.error
-    assert turn.error_code
-    session.refresh_from_db()
-    assert (session.lock_state, session.questions, session.is_running) == (LockState.OPEN, 0, False)
-    assert len(faulty.received("POST", stream_path(session))) == 1
-
-
-def test_refused_twice_still_locks_nothing(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
-    script(faulty, session, rate_limited(), rate_limited())
-
-    ended(put(session, ada))
-    ended(put(session, ada))
-
-    session.refresh_from_db()
-    assert session.lock_state == LockState.OPEN
-
-
-def test_refused_after_an_answer_the_lock_stays(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
-    script(faulty, session, sse(*WHOLE), rate_limited())
-
-    ended(put(session, ada))
-    ended(put(session, ada))
-
-    session.refresh_from_db()
-    assert (session.lock_state, session.questions) == (LockState.LOCKED, 1)
-    assert session.first_asked_at
-
-
-def conflict_over(faulty: FaultyServer, session: ChatSession, *history: dict[str, Any], **changes: Any) -> None:
-    faulty.events[session.session_id] = list(history)
-    faulty.chats[session.session_id].update(changes)
-    script(faulty, session, failing(409, "Conflict"))
-
-
-def test_a_conflict_over_a_question_asked_elsewhere_says_so(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    conflict_over(faulty, session, question("Asked elsewhere"))
-
-    assert ended(put(session, ada)).error == run.RUNNING_ELSEWHERE
-
-
-def test_a_conflict_over_the_sources_says_so(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
-    conflict_over(faulty, session, question("Before"), text("x"), stop(), index_ids=["idx-policies"])
-
-    assert ended(put(session, ada)).error == run.SOURCES_FIXED
-
-
-def test_a_conflict_that_the_history_does_not_show_is_not_blamed_on_the_sources(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    conflict_over(faulty, session)
-
-    assert ended(put(session, ada)).error == run.RUNNING_ELSEWHERE
-
-
-@pytest.mark.parametrize("shown", [True, False])
-def test_a_conflict_with_our_own_stopped_answer_says_so(
-    faulty: FaultyServer, session: ChatSession, ada: User, shown: bool
-) -> None:
-    script(faulty, session, event_stream(sse(question("First"), delta("begun")), (30.0, b"")))
-    first = put(session, ada, "First")
-    until(lambda: first.log.filter(type="text_delta").exists())
-    stop_turn(running.RUNNERS, first, actor=ada, origin=ORIGIN)
-    ended(first)
-    conflict_over(faulty, session, *([question("First")] if shown else []))
-
-    assert ended(put(session, ada)).error == run.BUSY_WITH_STOPPED
-
-
-def test_a_conflict_with_our_own_cut_answer_says_so(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
-    script(faulty, session, sse(question("First"), delta("begun")))
-    faulty.events[session.session_id] = [question("First")]
-    assert ended(put(session, ada, "First")).state == TurnState.INTERRUPTED
-    conflict_over(faulty, session, question("First"))
-
-    assert ended(put(session, ada)).error == run.BUSY_WITH_CUT
-
-
-def test_a_conflict_nothing_more_can_be_learned_of_is_told_as_it_is(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    conflict_over(faulty, session)
-    faulty.script("GET", f"/api/v1/chat/{session.session_id}", [failing(500)], repeat=True)
-
-    assert "409" not in ended(put(session, ada)).error
-
-
-# --- cut ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kept", [0, 1, 3, 4, 5])
-def test_a_cut_answer_that_llamacloud_stored_is_read_back_whole(
-    faulty: FaultyServer, session: ChatSession, ada: User, kept: int
-) -> None:
-    stored = [question(), call(), result(), text("Because **so**."), stop()]
-    faulty.events[session.session_id] = stored
-    script(faulty, session, sse(*WHOLE[:kept]))
-
-    turn = ended(put(session, ada))
-
-    assert (turn.state, turn.position, turn.error) == (TurnState.RECOVERED, 0, "")
-    assert answer_of(turn) == "<p>Because <strong>so</strong>.</p>\n"
-    kinds = [kind for kind in logged(turn) if kind in ("tool_call", "tool_result")]
-    assert kinds == ["tool_call", "tool_result"]
-    assert (turn.input_tokens, turn.tool_calls, turn.passages) == (10, 1, 1)
-
-
-@pytest.mark.parametrize("answer", [reset(), page(200), held(0.1, page(200))])
-def test_an_answer_that_is_no_stream_is_read_back(
-    faulty: FaultyServer, session: ChatSession, ada: User, answer: Any
-) -> None:
-    faulty.events[session.session_id] = [question(), text("x"), stop()]
-    script(faulty, session, answer)
-
-    assert ended(put(session, ada)).state == TurnState.RECOVERED
-
-
-def test_a_cut_answer_is_asked_for_several_times(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
-    where = f"/api/v1/chat/{session.session_id}"
-    faulty.script("GET", where, [failing(404), failing(404)])
-    faulty.events[session.session_id] = [question(), text("x"), stop()]
-    script(faulty, session, sse(question()))
-
-    assert ended(put(session, ada)).state == TurnState.RECOVERED
-    assert len(faulty.received("GET", where)) == 3
-
-
-def test_production_reads_back_two_to_five_times_within_half_a_minute() -> None:
-    import importlib.util
-
-    spec = importlib.util.find_spec("dashboard.turns.run")
-    assert spec is not None
-    assert spec.loader is not None
-    fresh = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fresh)
-
-    assert 2 <= len(fresh.READ_BACK_AFTER) <= 5
-    assert sum(fresh.READ_BACK_AFTER) <= 30
-
-
-def test_a_cut_answer_that_nobody_has_is_plainly_interrupted(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    script(faulty, session, sse(question(), delta("Because")))
-
-    turn = ended(put(session, ada))
-
-    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, run.CUT)
-    assert answer_of(turn) == "<p>Because</p>\n"
-    assert len(faulty.received("GET", f"/api/v1/chat/{session.session_id}")) == 5
-
-
-def test_a_question_that_got_lost_says_so(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
-    script(faulty, session, reset())
-
-    turn = ended(put(session, ada))
-
-    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, run.NOT_ASKED)
-
-
-def test_an_answer_that_is_still_being_written_may_come_later(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    faulty.events[session.session_id] = [question()]
-    script(faulty, session, sse(question()))
-
-    assert ended(put(session, ada)).error == run.STILL_OPEN
-
-
-def test_nothing_is_claimed_of_a_llamacloud_that_cannot_be_asked(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    faulty.script("GET", f"/api/v1/chat/{session.session_id}", [failing(401)], repeat=True)
-    script(faulty, session, sse(question()))
-
-    assert ended(put(session, ada)).error == run.UNREACHABLE
-
-
-def test_an_answer_read_back_that_failed_is_a_failure(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
-    faulty.events[session.session_id] = [question(), stop(is_error=True, error="Too long.")]
-    script(faulty, session, sse(question(), delta("x")))
-
-    turn = ended(put(session, ada))
-
-    assert (turn.state, turn.error) == (TurnState.FAILED, "Too long.")
-
-
-def test_a_retry_in_the_same_words_is_not_given_the_first_ones_answer(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    script(faulty, session, sse(question(), text("first"), stop()), reset())
-    ended(put(session, ada))
-    faulty.events[session.session_id] = [question(), text("first"), stop()]
-
-    turn = ended(put(session, ada))
-
-    assert (turn.state, answer_of(turn)) == (TurnState.INTERRUPTED, "")
-
-
-def test_after_a_refusal_a_cut_answer_is_still_found(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
-    script(faulty, session, rate_limited(), sse(question()))
-    ended(put(session, ada))
-    faulty.events[session.session_id] = [question(), text("x"), stop()]
-
-    assert ended(put(session, ada)).state == TurnState.RECOVERED
-
-
-# --- stopping -------------------------------------------------------------------------------------------------------
-
-
 def begun(faulty: FaultyServer, session: ChatSession, ada: User) -> Turn:
     script(faulty, session, event_stream(sse(question(), delta("Half an ")), (60.0, sse(stop()))))
     turn = put(session, ada)
@@ -478,7 +253,7 @@ def put_without_running(session: ChatSession, person: User) -> Turn:
 def test_stopped_while_it_is_being_read_back(
     faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "READ_BACK_AFTER", (0.2,) * 50)
+    monkeypatch.setattr(recover, "READ_BACK_AFTER", (0.2,) * 50)
     script(faulty, session, sse(question(), delta("x")))
     turn = put(session, ada)
     until(lambda: faulty.received("GET", f"/api/v1/chat/{session.session_id}"))

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
-from dashboard.turns import run as run_module
+from dashboard.turns import recover as recover_module
 from dashboard.turns import runners as runners_module
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
@@ -118,7 +118,7 @@ def test_what_was_seen_is_kept_when_llamacloud_has_no_more(
     running.RUNNERS.keep()
 
     turn = ended(turn)
-    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, run_module.CUT)
+    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, recover_module.CUT)
     assert answer_of(turn) == "<p>The who</p>\n"
 
 
@@ -133,7 +133,7 @@ def test_a_dead_process_s_turn_that_was_to_be_stopped_is_stopped(session: ChatSe
 def test_stopped_while_it_is_taken_over(
     faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (0.3,) * 50)
+    monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (0.3,) * 50)
     faulty.events[session.session_id] = [question()]
     turn = orphan(session, ada, question())
     running.RUNNERS.keep()
@@ -160,7 +160,7 @@ def test_of_two_processes_one_takes_over(
 def test_a_lease_is_renewed_while_an_answer_is_read_back(
     faulty: FaultyServer, session: ChatSession, ada: User, elsewhere: Runners, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (0.5, 2.0, 2.0))
+    monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (0.5, 2.0, 2.0))
     elsewhere.keep()
     script(faulty, session, sse(question()))
     faulty.events[session.session_id] = [question()]
@@ -278,7 +278,7 @@ def test_what_is_not_finished_in_time_another_process_takes_at_once(
 def test_an_answer_being_read_back_is_left_to_the_next_process(
     faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (30.0,) * 5)
+    monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (30.0,) * 5)
     script(faulty, session, sse(question()))
     turn = put(session, ada)
     until(lambda: turn.log.exists())
@@ -293,7 +293,7 @@ def test_an_answer_being_read_back_is_left_to_the_next_process(
 def test_a_takeover_is_left_to_the_next_process(
     session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "READ_BACK_AFTER", (30.0,) * 5)
+    monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (30.0,) * 5)
     turn = orphan(session, ada, question())
     running.RUNNERS.keep()
     until(lambda: turn.pk in running.RUNNERS._reaping)
