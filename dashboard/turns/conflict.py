@@ -25,6 +25,8 @@ BUSY_WITH_CUT = (
     "LlamaCloud is still finishing an earlier answer of this session whose connection broke. Your question was not"
     " asked. Ask it again in a moment."
 )
+PASSING = (BUSY_WITH_STOPPED, BUSY_WITH_CUT)
+"""What is over by itself, before long."""
 
 
 def which_conflict(client: upstream.LlamaCloud, turn: Turn) -> str:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from dashboard import upstream
 from dashboard.rows import update
 from dashboard.turns.answer import Answer, Entry, missing_steps
-from dashboard.turns.conflict import which_conflict
+from dashboard.turns.conflict import PASSING, which_conflict
 from dashboard.turns.ending import NEVER_SENT, end_turn, never_asked, outcome_of
 from dashboard.turns.eventlog import EventLog
 from dashboard.turns.models import Turn
@@ -28,6 +28,10 @@ REST_UNTIL = 0.08
 """Seconds after a frame until which deltas gather unread: waking up for each of them costs more than reading it."""
 CAUGHT_UP = 0.001
 """Seconds a read has waited when nothing else was there to read."""
+BUSY_FOR = 60.0
+"""Seconds for which a question waits at LlamaCloud's door while it finishes an answer this session stopped or lost."""
+ASK_AGAIN_EVERY = 2.0
+"""Seconds between two such tries."""
 SETTLED_WITHIN = 60.0
 """Seconds within which the end must be durable; after that the lease runs out and a reaper ends the turn."""
 
@@ -100,6 +104,14 @@ class Run:
             stream.close()
 
     def _read(self) -> None:
+        """Ask, and ask again while LlamaCloud is only busy with what this session stopped or lost."""
+        gives_up_at = time.monotonic() + BUSY_FOR
+        while self._ask(may_wait=time.monotonic() < gives_up_at):
+            connection.close()
+            self._leaving.wait(ASK_AGAIN_EVERY)
+
+    def _ask(self, *, may_wait: bool) -> bool:
+        """Ask once and read to the end; whether to ask again instead."""
         turn = self.turn
         params = upstream.ChatParams(
             index_ids=turn.index_ids, prompt=turn.prompt, require_all_indexes=turn.require_all_indexes
@@ -118,9 +130,9 @@ class Run:
                         self._leaving.wait(self._framed_at + REST_UNTIL - time.monotonic())
                     asked = time.monotonic()
         except upstream.UpstreamError as error:
-            self._broken(error)
-        else:
-            self._end(*outcome_of(self._answer))
+            return self._broken(error, may_wait=may_wait)
+        self._end(*outcome_of(self._answer))
+        return False
 
     def _take(self, event: upstream.Event) -> None:
         if self._written is not None and self._written.done():
@@ -146,23 +158,27 @@ class Run:
             work = partial(update, Turn, self.turn.pk, first_token_at=now)
         self._written = self._log.append(self.turn.pk, entries, work, holder=self._holder)
 
-    def _broken(self, error: upstream.UpstreamError) -> None:
-        """The stream did not come to its end: find out what that means."""
+    def _broken(self, error: upstream.UpstreamError, *, may_wait: bool) -> bool:
+        """The stream did not come to its end: find out what that means, and whether to ask again."""
         unsent = error.outcome == "refused"
         if self.abandoned:
             release(self.turn, self._holder, unsent=unsent)
         elif self.stopped:
             self._end(TurnState.STOPPED, "", error_code=NEVER_SENT if unsent else "")
         elif unsent:
-            self._refused(error)
+            return self._refused(error, may_wait=may_wait)
         else:
             self._recover()
+        return False
 
-    def _refused(self, error: upstream.UpstreamError) -> None:
+    def _refused(self, error: upstream.UpstreamError, *, may_wait: bool) -> bool:
         """LlamaCloud said no before the answer began: the question does not exist there, so nothing is locked by it."""
         conflict = isinstance(error, upstream.Conflict)
         sentence = which_conflict(self._client, self.turn) if conflict else error.sentence
+        if may_wait and sentence in PASSING:
+            return True
         self._end(TurnState.FAILED, sentence, error_code=error.code)
+        return False
 
     def _recover(self) -> None:
         """Read the answer back, a few times; what was seen already stays until something better is found."""

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from dashboard.audit.trail import Origin
 from dashboard.chats.models import ChatSession
 from dashboard.turns import recover as recover_module
+from dashboard.turns import run as run_module
 from dashboard.turns.ask import ask
 from dashboard.turns.eventlog import EVENT_LOG, read_entries
 from dashboard.turns.models import Turn
@@ -32,9 +33,12 @@ ORIGIN = Origin()
 def process(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process's runners and event log, as good as new, and gone at the end with their connections.
 
-    Lost answers are read back after shorter pauses than in production, as often.
+    Lost answers are read back after shorter pauses than in production, as often, and a LlamaCloud that is busy with one
+    is given up on sooner.
     """
     monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (0.05, 0.1, 0.1, 0.2, 0.2))
+    monkeypatch.setattr(run_module, "ASK_AGAIN_EVERY", 0.1)
+    monkeypatch.setattr(run_module, "BUSY_FOR", 1.0)
     running._start_afresh()
     yield
     running.RUNNERS.drain(0)

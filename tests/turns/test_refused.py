@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from dashboard.chats.models import ChatSession, LockState
-from dashboard.turns import conflict
+from dashboard.turns import conflict, run
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.models import TurnState
 from dashboard.web import running
@@ -76,7 +76,16 @@ def test_refused_after_an_answer_the_lock_stays(faulty: FaultyServer, session: C
 def conflict_over(faulty: FaultyServer, session: ChatSession, *history: dict[str, Any], **changes: Any) -> None:
     faulty.events[session.session_id] = list(history)
     faulty.chats[session.session_id].update(changes)
-    script(faulty, session, failing(409, "Conflict"))
+    script(faulty, session, failing(409, "Conflict"), repeat=True)
+
+
+def stopped_in_the_middle(faulty: FaultyServer, session: ChatSession, person: User) -> None:
+    """Ask, and stop the answer after its first word."""
+    script(faulty, session, event_stream(sse(question("First"), delta("begun")), (30.0, b"")))
+    first = put(session, person, "First")
+    until(lambda: first.log.filter(type="text_delta").exists())
+    stop_turn(running.RUNNERS, first, actor=person, origin=ORIGIN)
+    ended(first)
 
 
 def test_a_conflict_over_a_question_asked_elsewhere_says_so(
@@ -105,14 +114,42 @@ def test_a_conflict_that_the_history_does_not_show_is_not_blamed_on_the_sources(
 def test_a_conflict_with_our_own_stopped_answer_says_so(
     faulty: FaultyServer, session: ChatSession, ada: User, shown: bool
 ) -> None:
-    script(faulty, session, event_stream(sse(question("First"), delta("begun")), (30.0, b"")))
-    first = put(session, ada, "First")
-    until(lambda: first.log.filter(type="text_delta").exists())
-    stop_turn(running.RUNNERS, first, actor=ada, origin=ORIGIN)
-    ended(first)
+    stopped_in_the_middle(faulty, session, ada)
     conflict_over(faulty, session, *([question("First")] if shown else []))
 
     assert ended(put(session, ada)).error == conflict.BUSY_WITH_STOPPED
+
+
+def test_a_question_waits_until_llamacloud_is_done_with_what_was_stopped(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    stopped_in_the_middle(faulty, session, ada)
+    faulty.events[session.session_id] = [question("First")]
+    script(faulty, session, failing(409, "Conflict"), failing(409, "Conflict"), sse(*WHOLE))
+
+    turn = ended(put(session, ada))
+
+    assert turn.state == TurnState.ANSWERED
+    assert (turn.number, turn.error, turn.error_code) == (2, "", "")
+    assert len(faulty.received("POST", stream_path(session))) == 4
+    session.refresh_from_db()
+    assert session.questions == 2
+
+
+def test_a_question_that_waits_for_that_can_be_stopped_and_was_never_asked(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "BUSY_FOR", 60.0)
+    monkeypatch.setattr(run, "ASK_AGAIN_EVERY", 60.0)
+    stopped_in_the_middle(faulty, session, ada)
+    conflict_over(faulty, session, question("First"))
+    turn = put(session, ada)
+    until(lambda: len(faulty.received("POST", stream_path(session))) == 2)
+
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+
+    assert (ended(turn).state, ended(turn).error_code) == (TurnState.STOPPED, "never_sent")
+    assert len(faulty.received("POST", stream_path(session))) == 2
 
 
 def test_a_conflict_with_our_own_cut_answer_says_so(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
