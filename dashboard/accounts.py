@@ -10,7 +10,7 @@ from allauth.account.auth_backends import AuthenticationBackend
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.http import HttpRequest
 
-from dashboard.rows import find
+from dashboard.rows import find_one
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -46,4 +46,5 @@ class Backend(AuthenticationBackend):
 
     def get_user(self, user_id: int) -> User | None:
         """The person signed in, unless gone or deactivated."""
-        return next((user for user in find(User, "pk", [user_id]) if self.user_can_authenticate(user)), None)
+        user = find_one(User, "pk", user_id)
+        return user if user is not None and self.user_can_authenticate(user) else None

@@ -25,6 +25,7 @@ def find(
     kind: type[Row],
     name: str,
     values: Iterable[str | int | None],
+    /,
     *,
     without: str = "",
     only: tuple[str, ...] = (),
@@ -34,11 +35,14 @@ def find(
 
     Args:
         kind: the model.
-        name: the attribute compared.
+        name: the field compared; fields may be named by their attributes too, such as ``session_id``.
         values: what it may be, as the database stores it: strings or numbers.
-        without: an attribute that is left in the database until somebody asks for it.
-        only: the attributes read, the key among them; all others are left.
-        also: what further attributes must be.
+        without: a field that is left in the database until somebody asks for it.
+        only: the fields read, the key among them; all others are left.
+        also: what further fields must be; not ``None``, which is equal to nothing.
+
+    Raises:
+        LookupError: the model has no such field.
     """
     wanted = [value for value in values if _may_be_stored(value)]
     if not wanted or not all(map(_may_be_stored, also.values())):
@@ -50,6 +54,11 @@ def find(
     return [kind.from_db(database.alias, names, _converted(row, converters, database)) for row in found]
 
 
+def find_one(kind: type[Row], name: str, value: str | int | None, /, **also: str | int) -> Row | None:
+    """The row whose column has this value, if there is one; the arguments are those of :func:`find`."""
+    return next(iter(find(kind, name, [value], without="", only=(), **also)), None)
+
+
 def fetch(statement: str, *values: Any) -> list[tuple[Any, ...]]:
     """What one statement of our own answers, as the database gives it.
 
@@ -58,10 +67,17 @@ def fetch(statement: str, *values: Any) -> list[tuple[Any, ...]]:
         values: strings, numbers, booleans, times or ``None``.
     """
     database = _database()
-    adapt = database.ops.adapt_datetimefield_value
     with database.cursor() as cursor:
-        cursor.execute(statement, [adapt(value) if isinstance(value, datetime) else value for value in values])
+        cursor.execute(statement, _adapted(values, database))
         return list(cursor.fetchall())
+
+
+def execute(statement: str, *values: Any) -> int:
+    """Do what one statement of our own says; answer how many rows it changed. Arguments as for :func:`fetch`."""
+    database = _database()
+    with database.cursor() as cursor:
+        cursor.execute(statement, _adapted(values, database))
+        return int(cursor.rowcount)
 
 
 def hold(kind: type[models.Model], key: int) -> None:
@@ -164,6 +180,11 @@ def _database() -> BaseDatabaseWrapper:
     return connections[DEFAULT_DB_ALIAS]
 
 
+def _adapted(values: Iterable[Any], database: BaseDatabaseWrapper) -> list[Any]:
+    adapt = database.ops.adapt_datetimefield_value
+    return [adapt(value) if isinstance(value, datetime) else value for value in values]
+
+
 @cache
 def _columns(kind: type[models.Model]) -> list[Field]:
     return [field for field in kind._meta.concrete_fields if not field.primary_key]
@@ -173,7 +194,10 @@ def _columns(kind: type[models.Model]) -> list[Field]:
 def _field(kind: type[models.Model], name: str) -> Field:
     if name == "pk":
         return kind._meta.pk
-    return next(field for field in kind._meta.concrete_fields if name in (field.name, field.attname))
+    for field in kind._meta.concrete_fields:
+        if name in (field.name, field.attname):
+            return field
+    raise LookupError(f"{kind.__name__} has no field {name}")
 
 
 # Most values are what the database takes already; asking each field to prepare them is half the cost of a row.
@@ -203,8 +227,11 @@ Reading = tuple[list[str], list[tuple[int, list[Convert], Any]]]
 
 @cache
 def _fields(kind: type[models.Model], without: str, only: tuple[str, ...]) -> list[Field]:
-    fields = kind._meta.concrete_fields
-    return [field for field in fields if field.name != without and (not only or field.attname in only)]
+    left = {_field(kind, without)} if without else set()
+    read = {_field(kind, name) for name in only} if only else set(kind._meta.concrete_fields)
+    if kind._meta.pk not in read - left:
+        raise LookupError(f"A row of {kind.__name__} cannot be read without its key")
+    return [field for field in kind._meta.concrete_fields if field in read - left]
 
 
 def _read(kind: type[models.Model], without: str, only: tuple[str, ...], database: BaseDatabaseWrapper) -> Reading:

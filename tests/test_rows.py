@@ -12,7 +12,7 @@ from django.forms.models import model_to_dict
 
 from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, CreationAttempt, SessionSource
-from dashboard.rows import change, fetch, find, insert, insert_all, insert_missing, update
+from dashboard.rows import change, execute, fetch, find, find_one, insert, insert_all, insert_missing, update
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -204,3 +204,31 @@ def test_many_new_rows_are_all_written_or_none() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         insert_all([SessionSource(session=session, index_id="z", position=0), *rows])
     assert session.sources.count() == 2
+
+
+def test_a_field_that_does_not_exist_or_a_row_without_its_key_is_an_error() -> None:
+    for wrong in ({"without": "rwa"}, {"only": ("id", "titel")}, {"only": ("title",)}, {"without": "id"}):
+        with pytest.raises(LookupError):
+            find(ChatSession, "session_id", ["a"], **wrong)
+    with pytest.raises(LookupError):
+        find(ChatSession, "sesion_id", ["a"])
+
+
+def test_the_only_row_is_found_by_several_columns_or_nothing(ada: User) -> None:
+    a_session("a", owner=ada).save()
+
+    found = find_one(ChatSession, "session_id", "a", owner_id=ada.pk)
+
+    assert found is not None
+    assert found.session_id == "a"
+    assert find_one(ChatSession, "session_id", "b") is None
+
+
+def test_a_statement_of_our_own_tells_how_many_rows_it_changed() -> None:
+    for session_id in ("a", "b"):
+        a_session(session_id).save()
+    statement = "UPDATE dashboard_chatsession SET gone_at = %s, is_running = %s WHERE session_id <> %s"
+
+    assert execute(statement, NOW, True, "a") == 1
+
+    assert ChatSession.objects.get(gone_at=NOW, is_running=True).session_id == "b"

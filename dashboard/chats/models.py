@@ -9,7 +9,7 @@ from django.utils.functional import cached_property
 
 from dashboard.chats.filters import ChatSessionQuerySet, may_see_sessions
 from dashboard.chats.states import UNTITLED, LockState, RunState
-from dashboard.rows import find
+from dashboard.rows import find, find_one
 
 __all__ = ["ChatSession", "CreationAttempt", "LockState", "RunState", "SessionSource", "Visit"]
 
@@ -83,7 +83,7 @@ class ChatSession(models.Model):
     @classmethod
     def seen_by(cls, actor: User | AnonymousUser, session_id: str) -> ChatSession | None:
         """The session with LlamaCloud's id, if this person may see it; ``visible_to`` is the same rule for many."""
-        return next(iter(find(cls, "session_id", [session_id])), None) if may_see_sessions(actor) else None
+        return find_one(cls, "session_id", session_id) if may_see_sessions(actor) else None
 
     @cached_property
     def source_ids(self) -> list[str]:

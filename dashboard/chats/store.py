@@ -174,9 +174,13 @@ def _store_sources(wanted: Mapping[int, list[str]], known: set[int]) -> None:
     )
 
 
+MOST_SOURCES = 100
+"""Ten times what LlamaCloud allows (contract.md §6)."""
+
+
 def _each_once(index_ids: Sequence[str]) -> list[str]:
-    """In LlamaCloud's order; an id longer than the column could not be stored and is no index of ours."""
-    return [index_id for index_id in dict.fromkeys(index_ids) if len(index_id) <= 255]
+    """In LlamaCloud's order, without what no session can have: ids longer than any, and more than can be looked at."""
+    return [index_id for index_id in dict.fromkeys(index_ids) if len(index_id) <= 255][:MOST_SOURCES]
 
 
 def store_one(

@@ -64,9 +64,10 @@ def refresh_one(
     session = store_one(summary, project_id=project_id, now=asked_at)
     # Read again or deleted in the meantime? Then that is the newer truth.
     unchanged = ChatSession.objects.filter(pk=session.pk, synced_at=asked_at)
-    unchanged.update(**history_columns(detail, summary))
     if on_history is not None:
+        # First: what could not be kept is not remembered as read.
         on_history(session, detail)
+    unchanged.update(**history_columns(detail, summary))
     return ChatSession.objects.get(pk=session.pk)
 
 

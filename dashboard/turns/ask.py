@@ -10,8 +10,8 @@ from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import Origin, record
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.errors import DashboardError
-from dashboard.rows import fetch, find, hold, insert
-from dashboard.turns.ending import NEVER_SENT, never_asked
+from dashboard.rows import execute, find_one, hold, insert
+from dashboard.turns.ending import NEVER_SENT, take_back
 from dashboard.turns.models import Turn
 from dashboard.turns.runners import LEASE, Runners, lock_person
 from dashboard.turns.standing import standing
@@ -173,7 +173,7 @@ def _sent_before(session: ChatSession, actor: User, nonce: str) -> Turn | None:
     Raises:
         BadQuestion: somebody else's form had the same nonce, which no form of ours has.
     """
-    again = next(iter(find(Turn, "nonce", [nonce])), None)
+    again = find_one(Turn, "nonce", nonce)
     if again is not None and (again.session_id, again.asked_by_id) != (session.pk, actor.pk):
         raise OtherForm
     return again
@@ -197,7 +197,7 @@ def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
         turn.state, turn.started_at = TurnState.RUNNING, turn.asked_at
         turn.lease_until, turn.lease_holder = turn.asked_at + LEASE, runners.holder
     insert(turn)
-    fetch(_LOCK_SESSION, turn.asked_at, True, session.pk)
+    execute(_LOCK_SESSION, turn.asked_at, True, session.pk)
     record(
         AuditAction.TURN_ASKED,
         actor=actor,
@@ -212,7 +212,7 @@ def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:
 _LOCK_SESSION = f"""
     UPDATE "{ChatSession._meta.db_table}"
     SET first_asked_at = COALESCE(first_asked_at, %s), is_running = %s, questions = COALESCE(questions, 0) + 1
-    WHERE id = %s RETURNING id
+    WHERE id = %s
 """  # noqa: S608  # our own names
 
 
@@ -262,7 +262,7 @@ def stop(runners: Runners, turn: Turn, *, actor: User, origin: Origin) -> None:
         stopped = waiting.update(state=TurnState.STOPPED, finished_at=now, stop_asked_at=now, error_code=NEVER_SENT)
         if stopped:
             ChatSession.objects.filter(pk=turn.session_id).update(is_running=False)
-            never_asked(turn)
+            take_back(turn)
         running = Turn.objects.running().filter(pk=turn.pk, stop_asked_at=None)
         if not (stopped or running.update(stop_asked_at=now)):
             return

@@ -13,6 +13,7 @@ from dashboard.rows import insert_all, update
 from dashboard.turns.answer import Answer, Entry, missing_steps
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn
 from dashboard.turns.states import TurnState
+from dashboard.upstream import MAX_SESSION_INDEXES
 
 NEVER_SENT = "never_sent"
 """The error code of a turn that was stopped before its question left; refusals have the codes of the error tree."""
@@ -39,7 +40,7 @@ def end_turn(turn: Turn, state: TurnState, answer: Answer, *, holder: str, **col
     return True
 
 
-def never_asked(turn: Turn) -> None:
+def take_back(turn: Turn) -> None:
     """LlamaCloud does not have the question: it locks nothing and counts for nothing, unless another one does.
 
     Call it inside the transaction that ends the turn.
@@ -48,7 +49,7 @@ def never_asked(turn: Turn) -> None:
     session.update(history_of="")
     session.filter(questions__gt=0).update(questions=F("questions") - 1)
     others = Turn.objects.filter(session=turn.session_id).exclude(pk=turn.pk)
-    if not others.exclude(pk__in=others.never_asked()).exists():
+    if not others.asked().exists():
         session.update(first_asked_at=None)
 
 
@@ -83,11 +84,16 @@ def figures(answer: Answer) -> dict[str, Any]:
         "input_tokens": usage.total_input_tokens if usage else None,
         "output_tokens": usage.total_output_tokens if usage else None,
         "upstream_turns": usage.turns if usage else None,
-        "skipped_index_ids": list(stop.skipped_index_ids or ()) if stop else [],
+        "skipped_index_ids": _of_one_question(stop.skipped_index_ids or ()) if stop else [],
         "tool_calls": answer.tool_calls,
         "passages": answer.passages,
         "citations": [citation.as_json() for citation in answer.citations.values()],
     }
+
+
+def _of_one_question(index_ids: Sequence[str]) -> list[str]:
+    """No more of them than a question can have, and none that no index has."""
+    return [index_id for index_id in dict.fromkeys(index_ids) if len(index_id) <= 255][:MAX_SESSION_INDEXES]
 
 
 def outcome_of(answer: Answer, *, read_back: bool = False) -> tuple[TurnState, str]:

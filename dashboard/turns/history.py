@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from dashboard import upstream
 from dashboard.chats.models import ChatSession
+from dashboard.rows import hold
 from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, figures, log_rows, outcome_of, store_pieces
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn
@@ -58,18 +59,20 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> int:
 
 def is_unread(session: ChatSession) -> bool:
     """Whether LlamaCloud is known to have more questions than the conversation shows."""
-    asked = Turn.objects.filter(session=session).exclude(pk__in=Turn.objects.never_asked())
+    asked = Turn.objects.filter(session=session).asked()
     return bool(session.questions) and asked.count() < (session.questions or 0)
 
 
-def _places(session: ChatSession) -> set[int]:
+def _places(session: ChatSession, among: Sequence[int] | None = None) -> set[int]:
     placed = Turn.objects.filter(session=session, position__isnull=False)
+    if among is not None:
+        placed = placed.filter(position__in=among)
     return {position for position in placed.values_list("position", flat=True) if position is not None}
 
 
 def _unplaced(session: ChatSession) -> list[Turn]:
     """The turns asked here whose place is not known: first those that surely have one, then those that may."""
-    turns = Turn.objects.filter(session=session, position=None).exclude(pk__in=Turn.objects.never_asked())
+    turns = Turn.objects.filter(session=session, position=None).asked()
     return sorted(turns.order_by("number"), key=lambda turn: turn.state in LATE)
 
 
@@ -98,8 +101,8 @@ def _add(session: ChatSession, batch: Sequence[PastTurn]) -> int:
     now = timezone.now()
     with transaction.atomic():
         # Others who add turns to this session wait here, and then see these.
-        ChatSession.objects.select_for_update(no_key=True).get(pk=session.pk)
-        known = _places(session)
+        hold(ChatSession, session.pk)
+        known = _places(session, [past.position for past in batch])
         rendered = [(past, answer) for past, answer in rendered if past.position not in known]
         number = Turn.objects.filter(session=session).aggregate(last=Max("number"))["last"] or 0
         turns = Turn.objects.bulk_create(

@@ -27,16 +27,12 @@ class TurnQuerySet(models.QuerySet["Turn"]):
         return self.filter(state=TurnState.RUNNING)
 
     def queued(self) -> TurnQuerySet:
-        """Those waiting for their place, first come first served."""
-        return self.filter(state=TurnState.QUEUED).order_by("asked_at", "pk")
+        """Those waiting for their place."""
+        return self.filter(state=TurnState.QUEUED)
 
-    def in_order(self) -> TurnQuerySet:
-        """As the conversation reads."""
-        return self.order_by("number")
-
-    def never_asked(self) -> TurnQuerySet:
-        """Those that were refused before an answer began, or never sent: LlamaCloud's history does not have them."""
-        return self.exclude(error_code="")
+    def asked(self) -> TurnQuerySet:
+        """Those LlamaCloud's history may have: neither refused before an answer began, nor never sent."""
+        return self.filter(error_code="")
 
 
 class Turn(models.Model):

@@ -16,7 +16,7 @@ from dashboard import upstream
 from dashboard.rows import update
 from dashboard.turns.answer import Answer, Entry, missing_steps
 from dashboard.turns.conflict import PASSING, which_conflict
-from dashboard.turns.ending import NEVER_SENT, end_turn, never_asked, outcome_of
+from dashboard.turns.ending import NEVER_SENT, end_turn, outcome_of, take_back
 from dashboard.turns.eventlog import EventLog
 from dashboard.turns.models import Turn
 from dashboard.turns.recover import recover
@@ -210,7 +210,7 @@ class Run:
         def work() -> bool:
             ended = end_turn(self.turn, state, self._answer, holder=self._holder, error=error, **columns)
             if ended and columns.get("error_code"):
-                never_asked(self.turn)
+                take_back(self.turn)
             return ended
 
         self._ended = self._log.finish(self.turn.pk, entries, work, holder=self._holder)

@@ -221,13 +221,21 @@ class Runners:
             self._suspects[turn.pk] = (turn.lease_until, since)
             if (turn.lease_holder and now - since < GRACE) or len(self._reaping) >= REAPERS:
                 continue
+            orphan = Turn.objects.select_related("session").filter(pk=turn.pk).first()
             mine = Turn.objects.running().filter(pk=turn.pk, lease_until=turn.lease_until)
-            if mine.update(lease_until=timezone.now() + LEASE, lease_holder=self.holder):
-                self._reaping[turn.pk] = stopped = threading.Event()
-                orphan = Turn.objects.select_related("session").get(pk=turn.pk)
-                threading.Thread(
-                    target=self._end_orphan, args=(orphan, stopped), name=f"reap-{turn.pk}", daemon=True
-                ).start()
+            if orphan is not None and mine.update(lease_until=timezone.now() + LEASE, lease_holder=self.holder):
+                self._take_over(orphan)
+
+    def _take_over(self, orphan: Turn) -> None:
+        self._reaping[orphan.pk] = stopped = threading.Event()
+        try:
+            threading.Thread(
+                target=self._end_orphan, args=(orphan, stopped), name=f"reap-{orphan.pk}", daemon=True
+            ).start()
+        except RuntimeError:
+            # No thread to be had: what is held here has its lease renewed, so it must be let go.
+            self._reaping.pop(orphan.pk, None)
+            release(orphan, self.holder)
 
     def _end_orphan(self, turn: Turn, stopped: threading.Event) -> None:
         """End a turn whose process died, with the whole answer if LlamaCloud has it."""

@@ -9,7 +9,8 @@ from dashboard.turns.models import Turn
 from dashboard.turns.states import LIVE
 
 RUNNING_LIMIT = 200
-"""Turns running at once in the whole instance."""
+"""Turns running at once in the whole instance. Nobody waits for another person's question to be counted: of those who
+ask at the same moment a few more may run, each with a connection of its own."""
 PERSON_LIMIT = 3
 """Turns of one person running at once."""
 QUEUE_LIMIT = 10
@@ -103,7 +104,9 @@ _STANDING = f"""
 _LEDGER = f"""
     SELECT
         MAX(number), COUNT(CASE WHEN state = 'interrupted' THEN 1 END),
-        SUM(duration_ms), SUM(input_tokens), SUM(output_tokens)
+        SUM(CASE WHEN duration_ms <= 1e12 THEN duration_ms END),
+        SUM(CASE WHEN input_tokens <= 1000000000000 THEN input_tokens END),
+        SUM(CASE WHEN output_tokens <= 1000000000000 THEN output_tokens END)
     FROM {_TURNS} WHERE session_id = %s
 """  # noqa: S608
 _RUNNING = f"""

@@ -54,8 +54,10 @@ def _read_time(value: Any) -> datetime | None:
 
 _Odd = WrapValidator(_none_if_odd)
 MaybeText = Annotated[str | None, _Odd]
-# At most what a database's 64-bit integer holds.
-MaybeCount = Annotated[int | None, Field(ge=0, le=2**63 - 1), _Odd]
+# More than any run takes, and so little that the sum of a million runs is still a number in every database.
+MaybeCount = Annotated[int | None, Field(ge=0, le=10**12), _Odd]
+MaybeFew = Annotated[int | None, Field(ge=0, le=2**31 - 1), _Odd]
+MaybeMilliseconds = Annotated[float | None, Field(ge=0, le=1e12, allow_inf_nan=False), _Odd]
 MaybeFlag = Annotated[bool | None, _Odd]
 When = Annotated[datetime | None, BeforeValidator(_read_time)]
 Texts = Annotated[tuple[str, ...] | None, _Odd]
@@ -126,7 +128,7 @@ class JobMetadata(Wire):
     """The most recent run of a session (contract.md §6); every field is optional upstream."""
 
     turns: Annotated[int, BeforeValidator(_read_turns)] = 1
-    duration_ms: Annotated[float | None, Field(ge=0, allow_inf_nan=False), _Odd] = 0.0
+    duration_ms: MaybeMilliseconds = 0.0
     is_error: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
     error: MaybeText = None
     total_input_tokens: MaybeCount = None
@@ -177,8 +179,8 @@ class Usage(Wire):
 
     total_input_tokens: MaybeCount = None
     total_output_tokens: MaybeCount = None
-    turns: MaybeCount = 1
-    duration_ms: Annotated[float | None, Field(ge=0, allow_inf_nan=False), _Odd] = 0.0
+    turns: MaybeFew = 1
+    duration_ms: MaybeMilliseconds = 0.0
 
 
 class TextDelta(Wire):

@@ -77,8 +77,8 @@ def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list
     """
     turns = Turn.objects.filter(session=session).select_related("asked_by", "session").prefetch_related("pieces")
     newer = list(turns.filter(number__gt=after).order_by("-number")[:TURNS_AT_ONCE])[::-1]
-    mended = turns.filter(number__in=late[:TURNS_AT_ONCE]).exclude(state=TurnState.INTERRUPTED)
-    names = Index.named({skipped for turn in newer for skipped in turn.skipped_index_ids})
+    mended = list(turns.filter(number__in=late[:TURNS_AT_ONCE]).exclude(state=TurnState.INTERRUPTED))
+    names = Index.named({skipped for turn in [*newer, *mended] for skipped in turn.skipped_index_ids})
     return [turn_view(turn, names) for turn in newer], [turn_view(turn, names) for turn in mended]
 
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from dashboard.chats.models import ChatSession
-from dashboard.rows import find
+from dashboard.rows import find, find_one
 from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.channel import Channel
 from dashboard.turns.eventlog import EVENT_LOG
@@ -176,7 +176,7 @@ def _as_it_is_now(turn: Turn) -> Turn:
     """Read anew, with its session and its person."""
     (now,) = find(Turn, "pk", [turn.pk])
     (now.session,) = find(ChatSession, "pk", [now.session_id])
-    now.asked_by = next(iter(find(User, "pk", [now.asked_by_id])), None)
+    now.asked_by = find_one(User, "pk", now.asked_by_id)
     return now
 
 

@@ -34,6 +34,7 @@ RECENT_LASTS = 10
 """Seconds within which all open lists of a process share one look at LlamaCloud."""
 FAILURE_LASTS = 8
 """Seconds in which a failed look at a session is not repeated: everybody is told the same."""
+NOT_READ = "What LlamaCloud sent could not be taken in."
 UNKNOWN_LASTS = 30
 """Seconds in which an id nobody knows is not asked for again."""
 PATIENCE = 1.0
@@ -131,6 +132,10 @@ def _told(look: Callable[[], object], key: str, seconds: int) -> str:
     except UpstreamError as error:
         cache.set(key, error.when_reading, seconds)
         return error.when_reading
+    except Exception:
+        # A fault of ours: whoever asks next within these seconds must not be told that all is well.
+        cache.set(key, NOT_READ, seconds)
+        raise
     finally:
         _places.release()
     cache.delete(key)

@@ -16,3 +16,8 @@ class Request(HttpRequest):
     htmx: HtmxDetails
     origin: Origin
     request_id: str
+
+
+def number_in(text: str) -> int | None:
+    """The number an address or a form says; ``None`` if it says none that a row could have."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None

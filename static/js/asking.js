@@ -44,6 +44,11 @@
     document.querySelector(`#turn-${number} [data-ask] button`)?.focus({ preventScroll: true });
   });
 
+  // A question that could not be taken, and no box to go on in: what is said instead gets the focus.
+  document.addEventListener("htmx:after:swap", () => {
+    if (document.activeElement === document.body) document.querySelector("#composer [data-focus]")?.focus();
+  });
+
   // The same question answered twice, after a lost answer to the first sending: it is one turn on the page as well.
   document.addEventListener("htmx:after:swap", () => {
     const seen = new Set();

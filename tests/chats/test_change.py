@@ -78,7 +78,10 @@ def test_deleting_deletes_there_and_marks_here(
     assert sent.query == {"project_id": ["prj-1"]}
     kept = ChatSession.objects.get()
     assert (kept.lock_state, kept.owner, kept.generated_title) == (LockState.GONE, ada, "Who earns what?")
-    entry = AuditEntry.objects.get()
+    asked, entry = AuditEntry.objects.order_by("pk")
+    assert (asked.action, asked.actor, asked.subject_id) == (
+        AuditAction.SESSION_DELETION_ASKED, ada, session.session_id
+    )  # fmt: skip
     assert (entry.action, entry.outcome, entry.subject_label) == (AuditAction.SESSION_DELETED, Outcome.SUCCESS, "")
 
 
@@ -88,7 +91,7 @@ def test_what_somebody_else_deleted_counts_as_deleted(
     faulty.chats.clear()
     delete_session(client, session, actor=cy, origin=ORIGIN)
     assert ChatSession.objects.get().lock_state == LockState.GONE
-    assert AuditEntry.objects.get().outcome == Outcome.SUCCESS
+    assert AuditEntry.objects.get(action=AuditAction.SESSION_DELETED).outcome == Outcome.SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,7 @@ def test_a_failed_deletion_marks_nothing_is_recorded_and_not_repeated(
         delete_session(client, session, actor=ada, origin=ORIGIN)
     assert deletions(faulty) == 1
     assert ChatSession.objects.get().gone_at is None
-    entry = AuditEntry.objects.get()
+    entry = AuditEntry.objects.get(action=AuditAction.SESSION_DELETED)
     assert (entry.outcome, entry.details) == (Outcome.FAILED, {"error": kind.code})
     delete_session(client, session, actor=ada, origin=ORIGIN)
     assert ChatSession.objects.get().lock_state == LockState.GONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from playwright.sync_api import expect
 
@@ -110,9 +111,21 @@ def test_a_second_question_meanwhile_is_kept_and_leads_to_the_running_answer(vis
     box(page).press("Enter")
 
     expect(page.get_by_role("alert")).to_contain_text("still answering another question")
-    expect(page.get_by_role("link", name="See the running answer")).to_have_attribute("href", "#turn-1")
     expect(box(page)).to_have_value("And how hot is the oven?")
     expect(page.get_by_role("article")).to_have_count(1)
+
+
+def test_the_running_answer_is_seen_also_from_a_tab_that_does_not_have_it(visit: Visit, home: House) -> None:
+    first = open_session(visit, home)
+    other = visit(home, "ada", urlsplit(first.url).path, expect=REFUSED)
+    ask(first)
+    box(other).fill("And how hot is the oven?")
+    box(other).press("Enter")
+    other.get_by_role("link", name="See the running answer").click()
+
+    expect(other.get_by_role("article")).to_have_count(1)
+    expect(other.locator("#turn-1")).to_be_in_viewport()
+    expect(box(other)).to_have_value("And how hot is the oven?")
 
 
 def test_a_question_that_does_not_get_through_stays_and_is_asked_once(visit: Visit, brisk_home: House) -> None:
@@ -244,15 +257,16 @@ def test_without_scripts_one_asks_leaves_comes_back_and_reads(visit: Visit, bris
     address = page.url
     box(page).fill(LONG)
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.get_by_role("link", name="Refresh to see more")).to_be_visible()
-    assert page.url.endswith("#turn-1")
+    assert page.url.endswith("/turns/1/")
     page.goto("/sessions/")
     page.goto(address)
-    for _ in range(40):
-        if page.locator("#turn-1[data-state=answered]").count():
-            break
-        page.wait_for_timeout(1000)
-        page.goto(address)
+    box(page).fill("A draft")
+    page.wait_for_timeout(4_000)
+    expect(box(page)).to_have_value("A draft")
+    page.goto(f"{address}turns/1/")
+    # It asks again by itself until it is the whole answer.
+    ended(page.locator("#turn-1"))
+    page.get_by_role("link", name="Back to the session").click()
 
     expect(page.locator("#turn-1-answer")).to_contain_text("trains.md")
     assert page.locator("meta[http-equiv=refresh]").count() == 0

@@ -56,7 +56,7 @@ def turn_of(prompt: str, answer: str) -> list[dict[str, Any]]:
 
 
 def shown(session: ChatSession) -> list[tuple[int, str, str, str]]:
-    turns = Turn.objects.filter(session=session).in_order()
+    turns = Turn.objects.filter(session=session).order_by("number")
     return [(turn.number, turn.prompt, str(turn.state), answer_of(turn)) for turn in turns]
 
 

@@ -285,3 +285,18 @@ def test_a_turn_outlives_the_person_who_asked(faulty: FaultyServer, session: Cha
 
     turn = ended(turn)
     assert (turn.state, turn.asked_by) == (TurnState.STOPPED, None)
+
+
+def test_figures_no_run_has_are_left_out_and_the_answer_is_kept(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    usage = {"total_input_tokens": 2**63 - 1, "total_output_tokens": 10**13, "turns": 2**40, "duration_ms": 1.7e308}
+    skipped = [f"idx-{number}" for number in range(5_000)]
+    script(faulty, session, sse(question(), text("So."), stop(usage=usage, skipped_index_ids=[*skipped, "i" * 300])))
+
+    turn = ended(put(session, ada))
+
+    assert turn.state == TurnState.ANSWERED
+    assert answer_of(turn) == "<p>So.</p>\n"
+    assert (turn.input_tokens, turn.output_tokens, turn.upstream_turns, turn.duration_ms) == (None, None, None, None)
+    assert turn.skipped_index_ids == skipped[:10]

@@ -451,3 +451,22 @@ def test_a_turn_that_is_being_ended_holds_up_no_renewal(catalog: FaultyServer, a
     assert ending.lease_until == later
     assert going_on.lease_until is not None
     assert going_on.lease_until > later
+
+
+def test_an_orphan_that_cannot_be_taken_over_is_let_go(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_args: Any, **_options: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    turn = Turn.objects.create(
+        session=session, number=1, asked_by=ada, prompt="?", asked_at=timezone.now(), index_ids=["idx-reports"],
+        state=TurnState.RUNNING, lease_until=timezone.now(), lease_holder=running.RUNNERS.holder,
+    )  # fmt: skip
+    monkeypatch.setattr(threading, "Thread", none_left)
+
+    running.RUNNERS._take_over(turn)
+
+    turn.refresh_from_db()
+    assert running.RUNNERS._reaping == {}
+    assert (turn.state, turn.lease_holder) == (TurnState.RUNNING, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +12,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from dashboard.chats.models import ChatSession
+from dashboard.turns.conflict import which_conflict
+from dashboard.turns.history import import_history, is_unread
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.prune import prune_logs
 from dashboard.turns.runners import claim, place_in_queue
-from dashboard.turns.standing import Standing, ledger, standing
+from dashboard.turns.standing import Ledger, Standing, ledger, standing
 from dashboard.web import running
 from tests.faulty import FaultyServer
 from tests.turns.conftest import ended, put, question, script, sse, stop, text
@@ -52,8 +55,11 @@ def test_no_turn_that_ended_long_ago_is_read_to_ask_to_wait_or_to_look_after(
     faulty: FaultyServer, session: ChatSession, ada: User
 ) -> None:
     script(faulty, session, sse(question(), text("So."), stop()))
-    waiting = make_session(faulty, index_ids=["idx-1"])
-    queued = Turn.objects.create(session=waiting, number=1, prompt="And?", asked_at=waiting.synced_at, asked_by=ada)
+    waiting = make_session(faulty)
+    script(faulty, waiting, sse(question(), text("So."), stop()))
+    queued = Turn.objects.create(
+        session=waiting, number=1, prompt="And?", asked_at=waiting.synced_at, asked_by=ada, index_ids=["idx-reports"]
+    )
 
     with said_to_the_database() as said:
         ended(put(session, ada))
@@ -62,10 +68,14 @@ def test_no_turn_that_ended_long_ago_is_read_to_ask_to_wait_or_to_look_after(
         ledger(session.pk)
         claim(queued, "another")
         prune_logs()
+        is_unread(session)
+        import_history(session, running.RUNNERS._client().chat(session.session_id))
+        which_conflict(running.RUNNERS._client(), Turn.objects.select_related("session").get(session=session))
 
     steps = plans(said)
     assert len(steps) > 10
-    assert [step for step in steps if "SCAN dashboard_turn" in step] == []
+    # A table is named by its alias where it has one; what was found already may be gone through.
+    assert [step for step in steps if re.match("SCAN (?!subquery|CONSTANT)", step)] == []
 
 
 @pytest.mark.postgres
@@ -88,3 +98,14 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     assert standing(session.pk, ben.pk, "old") == Standing(2, 2, 1, 3, 4)
     assert standing(other.pk, ben.pk, "old") == Standing(2, 2, 1, 1, None)
     assert (ledger(other.pk).newest, ledger(other.pk).late) == (1, 0)
+
+
+@pytest.mark.postgres
+def test_figures_beyond_belief_do_not_break_the_sum(session: ChatSession) -> None:
+    common: dict[str, Any] = {"prompt": "?", "asked_at": session.synced_at, "state": TurnState.ANSWERED}
+    huge: dict[str, Any] = {"duration_ms": 1.7e308, "input_tokens": 2**63 - 1, "output_tokens": 2**63 - 1}
+    for number in (1, 2):
+        Turn.objects.create(session=session, number=number, **common, **huge)
+    Turn.objects.create(session=session, number=3, **common, duration_ms=5.0, input_tokens=7, output_tokens=9)
+
+    assert ledger(session.pk) == Ledger(3, 0, 5.0, 7, 9)

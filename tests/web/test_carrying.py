@@ -84,6 +84,24 @@ def test_a_question_for_a_session_that_is_gone_waits_in_the_new_session(
     assert not Turn.objects.exists()
 
 
+def test_of_two_questions_kept_each_link_carries_its_own_until_it_is_asked(
+    catalog: FaultyServer, session: ChatSession, browser: Client
+) -> None:
+    ChatSession.objects.update(gone_at=timezone.now())
+    where = f"/sessions/{session.session_id}/turns/"
+    first, second = (
+        link(read(browser.post(where, {"nonce": f"nonce-{words}", "prompt": words}))) for words in ("First?", "Second?")
+    )
+    assert "First?" in read(browser.get(first)).one("main").text
+    assert "Second?" in read(browser.get(second)).one("main").text
+    open_one = make_session(catalog)
+
+    browser.post(f"/sessions/{open_one.session_id}/turns/", {"nonce": "nonce-3", "prompt": "First?"})
+
+    assert "First?" not in read(browser.get(first)).one("main").text
+    assert "Second?" in read(browser.get(second)).one("main").text
+
+
 def test_somebody_else_s_unsent_question_is_not_shown(
     session: ChatSession, browser: Client, ben: User, signed_in: SignIn
 ) -> None:
@@ -106,7 +124,7 @@ def test_seeing_a_question_this_way_is_a_reading_on_record(
     assert AuditEntry.objects.get(action="session.viewed").actor == ben
 
 
-@pytest.mark.parametrize("question", ["2", "0", "x", "", "²", "9" * 30, "unsent"])
+@pytest.mark.parametrize("question", ["2", "0", "x", "", "²", "9" * 30, "unsent-", "unsent-x"])
 def test_a_question_that_does_not_exist_is_left_out(
     question: str, session: ChatSession, ada: User, browser: Client
 ) -> None:
@@ -119,3 +137,19 @@ def test_a_question_that_does_not_exist_is_left_out(
     assert "question" not in form_on(page).fields()
     response = browser.post(NEW, form_on(page).fields())
     assert urlsplit(response["Location"]).query == ""
+
+
+def test_a_question_that_was_asked_is_not_offered_again(session: ChatSession, ada: User, browser: Client) -> None:
+    refused(session, ada)
+    address = link(read(browser.get(f"/sessions/{session.session_id}/")))
+    response: Any = browser.post(NEW, form_on(read(browser.get(address))).fields())
+    followed = response["Location"]
+    assert typed(read(browser.get(followed))) == LONG
+
+    Turn.objects.create(
+        session=ChatSession.objects.get(follows=session), number=1, asked_by=ada, prompt=LONG,
+        asked_at=timezone.now(), state=TurnState.ANSWERED,
+    )  # fmt: skip
+    ChatSession.objects.filter(follows=session).update(questions=1, first_asked_at=timezone.now())
+
+    assert typed(read(browser.get(followed))) == ""

@@ -242,10 +242,9 @@ def test_what_the_official_sdk_does_is_seen_without_a_reload(
         assert lock.one("p", class_="lock-word").text == "Locked"
         told = facts(job)
         assert told["Status"] == "Worked"
-        assert told["Questions"] == f"{number} question" + "s" * (number > 1)
+        assert told["Questions"].startswith(f"{number} question" + "s" * (number > 1))
         assert told["Tokens"] != "–"
         assert told["Took"] != "–"
-        assert ("written" in told["In all"]) is (number > 0)
     assert read(browser.get(f"/sessions/{chat.session_id}/")).one("h1").text.startswith("May I book first")
 
     sdk.chat.delete(chat.session_id)

@@ -23,6 +23,8 @@ from dashboard.management.children import ChildDied, Children, Interrupted
 
 HOST = "127.0.0.1"
 FOLDER = Path(".demo")
+TOKEN_DELAY_MS = 12
+"""So that answers are seen growing, and can be stopped."""
 DOCUMENTS = settings.BASE_DIR / "dashboard" / "localcloud" / "samples"
 
 
@@ -91,7 +93,7 @@ class Command(BaseCommand):
         for step in (["migrate", "--verbosity=0"], ["demo", "--seed", f"--data={folder}"]):
             children.run(step[0], _manage(*step), environment)
         localcloud = ["localcloud", f"--port={cloud_port}", f"--docs={DOCUMENTS}"]
-        localcloud.append(f"--database={folder / 'localcloud.sqlite3'}")
+        localcloud += [f"--database={folder / 'localcloud.sqlite3'}", f"--token-delay-ms={TOKEN_DELAY_MS}"]
         children.start("localcloud", _manage(*localcloud), environment)
         children.wait_until(lambda: _answers(f"http://{HOST}:{cloud_port}/"), seconds=120, what="localcloud")
         children.start("worker", _manage("worker"), environment)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
 from dashboard.catalog.models import Index
 from dashboard.chats.change import note_visit
 from dashboard.chats.models import ChatSession
 from dashboard.turns.standing import ledger
-from dashboard.web.looking import look_at, look_for
+from dashboard.web.doors import visible_or_404
+from dashboard.web.looking import look_at
 from dashboard.web.present import columns_of, fingerprint, source_views, successor_url
-from dashboard.web.reading import note_reading
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, unchanged
 
@@ -33,39 +33,6 @@ def lock(request: Request, session_id: str) -> HttpResponse:
 def job(request: Request, session_id: str) -> HttpResponse:
     """The region "Last run"."""
     return _region(request, session_id, "chats/_job.html", with_sources=False)
-
-
-def readable_or_404(request: Request, session_id: str) -> ChatSession:
-    """The door to a conversation's words: as :func:`visible_or_404`, and the reading is on record."""
-    session = visible_or_404(request, session_id)
-    note_reading(request, session)
-    return session
-
-
-def visible_or_404(request: Request, session_id: str, *, for_page: bool = False) -> ChatSession:
-    """The door: a session the person may see, asked for upstream when it was made elsewhere a moment ago.
-
-    Args:
-        request: who asks.
-        session_id: LlamaCloud's id.
-        for_page: whether what the whole page shows of it is read along.
-
-    Raises:
-        Http404: there is none, or none this person may see.
-    """
-
-    def find() -> ChatSession | None:
-        if not for_page:
-            return ChatSession.seen_by(request.user, session_id)
-        door = ChatSession.objects.visible_to(request.user).select_related("owner", "follows")
-        return door.prefetch_related("sources").filter(session_id=session_id).first()
-
-    session = find()
-    if session is None and look_for(session_id):
-        session = find()
-    if session is None:
-        raise Http404
-    return session
 
 
 def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:

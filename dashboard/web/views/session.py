@@ -18,13 +18,13 @@ from dashboard.config import upstream_client
 from dashboard.templatetags.wording import visible
 from dashboard.upstream import UpstreamError
 from dashboard.web.carried import carried_question
-from dashboard.web.conversation import composer, conversation
+from dashboard.web.conversation import composer, conversation, may_be_first
+from dashboard.web.doors import record_reading, visible_or_404
 from dashboard.web.forms import RenameForm
 from dashboard.web.looking import TooManyCalls, calling
-from dashboard.web.reading import record_reading
 from dashboard.web.requests import Request
 from dashboard.web.respond import tell_when_to_retry
-from dashboard.web.views.regions import region_context, visible_or_404
+from dashboard.web.views.regions import region_context
 
 
 @login_required
@@ -43,7 +43,9 @@ def session_page(
     """The whole page, with the composer as it was left when a question could not be taken."""
     context = region_context(session) | _about(request, session) | conversation(session)
     if form is None:
-        form = composer(session, prompt=request.GET.get("prompt", "") or carried_question(request, request.GET))
+        # Once it is asked it is not offered again, whatever the address says.
+        carried = carried_question(request, request.GET) if may_be_first(session) else ""
+        form = composer(session, prompt=request.GET.get("prompt", "") or carried)
     context["composer"] = form
     return render(request, "chats/detail.html", context, status=status)
 

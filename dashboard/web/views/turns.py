@@ -15,20 +15,21 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.errors import DashboardError
-from dashboard.rows import find
+from dashboard.rows import find_one
 from dashboard.turns.ask import RETRY, OtherForm, SessionGone, TurnRunning, ask, retry, stop
 from dashboard.turns.eventlog import read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import place_in_queue
 from dashboard.web import running
-from dashboard.web.carried import carry_unsent
+from dashboard.web.carried import carry_unsent, forget_unsent
 from dashboard.web.conversation import composer, newer_views, turn_views
+from dashboard.web.doors import readable_or_404, visible_or_404
 from dashboard.web.live import so_far, steps_html, stream
 from dashboard.web.looking import calling
 from dashboard.web.present import first_pieces, turn_view
-from dashboard.web.requests import Request
+from dashboard.web.requests import Request, number_in
 from dashboard.web.respond import page_or_fragment, unchanged
-from dashboard.web.views.regions import readable_or_404, region_context, visible_or_404
+from dashboard.web.views.regions import region_context
 from dashboard.web.views.session import session_page
 
 
@@ -58,8 +59,10 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
             )
     except DashboardError as error:
         return _not_asked(request, session, prompt, chosen, error)
+    forget_unsent(request, turn.prompt)
     if not request.htmx:
-        return HttpResponseRedirect(f"{reverse('session-detail', args=[session_id])}#turn-{turn.number}")
+        # A page of its own, which asks again by itself: the one with the composer must not, it would lose a draft.
+        return HttpResponseRedirect(reverse("turn", args=[session_id, turn.number]))
     # As it is now, with its lock closed.
     session = visible_or_404(request, session_id)
     context = region_context(session) | {
@@ -127,7 +130,7 @@ def _turned_away(request: Request, turn: Turn) -> HttpResponse:
 
 def _cursor(request: Request) -> int | None:
     given = request.headers.get("Last-Event-ID", "")
-    return int(given) if given.isdecimal() and len(given) < 10 else None
+    return number_in(given)
 
 
 @login_required
@@ -168,7 +171,7 @@ def newer(request: Request, session_id: str) -> HttpResponse:
 
 
 def _number(given: str) -> int:
-    return int(given) if given.isdecimal() and len(given) < 10 else 0
+    return number_in(given) or 0
 
 
 @login_required
@@ -233,7 +236,7 @@ def image(request: Request, session_id: str, number: int, place: int) -> HttpRes
 
 def _turn(request: Request, session_id: str, number: int) -> Turn:
     session = readable_or_404(request, session_id)
-    turn = next(iter(find(Turn, "session_id", [session.pk], number=number)), None)
+    turn = find_one(Turn, "session_id", session.pk, number=number)
     if turn is None:
         raise Http404
     turn.session = session
