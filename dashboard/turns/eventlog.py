@@ -169,7 +169,9 @@ class EventLog:
             while not self._queue.empty():
                 batch.append(self._queue.get())
             goes_on = None not in batch
-            self._commit([item for item in batch if item is not None])
+            items = [item for item in batch if item is not None]
+            for part in _parts(items):
+                self._commit(part)
             time.sleep(max(0.0, GROUP - (time.monotonic() - began)) if not self._queue.empty() else 0)
         connection.close()
 
@@ -236,6 +238,16 @@ class EventLog:
         for turn_id, channel in list(self._channels.items()):
             if not channel.watchers and channel.touched < old and (channel.ended or not channel.local):
                 del self._channels[turn_id]
+
+
+def _parts(items: list[_Item]) -> list[list[_Item]]:
+    """What goes into one transaction each: all that only grows, then every end by itself.
+
+    An end changes its session's row. Two of them in one transaction would wait for each other with whoever changes many
+    sessions at once, in another order.
+    """
+    growing = [item for item in items if not item.ends]
+    return [part for part in (growing, *([item] for item in items if item.ends)) if part]
 
 
 def _store(batch: list[_Item]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
@@ -17,6 +17,7 @@ from dashboard.turns import eventlog
 from dashboard.turns.answer import Entry
 from dashboard.turns.eventlog import EventLog, read_entries
 from dashboard.turns.models import LogEntry, Turn, TurnState
+from tests.faulty import FaultyServer
 from tests.turns.conftest import until
 from tests.web.conftest import make_session
 
@@ -271,3 +272,24 @@ def test_an_idle_watcher_holds_no_database_connection(log: EventLog, turn: Turn)
     thread.join(10)
 
     assert held == [None]
+
+
+def test_no_two_ends_are_in_one_transaction(log: EventLog, turn: Turn, catalog: FaultyServer, ada: User) -> None:
+    another = running_turn(make_session(catalog), ada)
+    happened: list[str] = []
+
+    def work(name: str) -> Callable[[], bool]:
+        def done() -> bool:
+            happened.append(name)
+            transaction.on_commit(lambda: happened.append(f"{name} is stored"))
+            return True
+
+        return done
+
+    gate = threading.Event()
+    log.append(turn.pk, [], gate.wait)  # while the writer is busy with this, both ends come to wait
+    ends = [log.finish(one.pk, [], work(name)) for one, name in ((turn, "first"), (another, "second"))]
+    gate.set()
+
+    assert [end.result(10) for end in ends] == [True, True]
+    assert happened == ["first", "first is stored", "second", "second is stored"]
