@@ -37,6 +37,8 @@ FAILURE_LASTS = 8
 NOT_READ = "What LlamaCloud sent could not be taken in."
 UNKNOWN_LASTS = 30
 """Seconds in which an id nobody knows is not asked for again."""
+RUNNING_POLL, IDLE_POLL = 5, 30
+"""Seconds between two questions of a page that is seen, while something on it is being answered and otherwise."""
 PATIENCE = 1.0
 """Seconds a page waits for another page's look at the same session."""
 AT_ONCE = 8
@@ -77,6 +79,11 @@ def calling() -> Iterator[None]:
         yield
     finally:
         _calls.release()
+
+
+def poll_seconds(*, running: bool) -> int:
+    """After how many seconds a page asks again."""
+    return RUNNING_POLL if running else IDLE_POLL
 
 
 def look_at(session: ChatSession, *, with_sources: bool) -> str:

@@ -120,6 +120,11 @@ def test_sources_keep_llamaclouds_order_each_once() -> None:
     assert list(session.sources.values_list("index_id", "position")) == [("c", 0), ("a", 1), ("b", 2)]
 
 
+def test_of_more_sources_than_any_session_has_some_are_kept() -> None:
+    session = stored(index_ids=[f"idx-{number}" for number in range(40_000)])
+    assert session.sources.count() == 100
+
+
 @pytest.mark.parametrize("then", [["a"], ["b", "a"], ["a", "b", "c"], None])
 def test_sources_follow_what_llamacloud_tells_now(then: list[str] | None) -> None:
     stored(index_ids=["a", "b"])

@@ -113,3 +113,19 @@ def test_calls_beyond_the_bound_are_refused_and_the_form_is_kept(
 def test_a_search_of_very_many_words_is_cut(catalog: FaultyServer, browser: Client) -> None:
     assert browser.get("/sessions/new/", {"find": "a " * 1500}).status_code == 200
     assert browser.get("/sessions/", {"q": "a " * 1500}).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_fault_of_ours_is_not_taken_for_news(
+    catalog: FaultyServer, session: ChatSession, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(looking, "refresh_one", broken)
+    browser.raise_request_exception = False
+    assert browser.get(address(session, "job/"), headers=HTMX).status_code == 500
+
+    again = browser.get(address(session, "job/"), headers=HTMX)
+
+    assert "could not be taken in" in again.content.decode()

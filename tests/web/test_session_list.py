@@ -322,3 +322,10 @@ def test_pages_need_as_many_queries_with_one_row_as_with_fifty(
     if os.environ.get("CORRAL_RECORD_QUERIES"):
         BASELINE.write_text(json.dumps(few, indent=2) + "\n")
     assert few == json.loads(BASELINE.read_text()), "record anew with CORRAL_RECORD_QUERIES=1 if that is meant"
+
+
+def test_the_list_asks_again_sooner_while_a_question_is_being_answered(catalog: FaultyServer, browser: Client) -> None:
+    add("quiet")
+    assert "every 30s" in read(browser.get("/sessions/")).one(id="results")["hx-trigger"]
+    add("busy", is_running=True)
+    assert "every 5s" in read(browser.get("/sessions/")).one(id="results")["hx-trigger"]

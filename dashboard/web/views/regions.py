@@ -13,12 +13,10 @@ from dashboard.chats.change import note_visit
 from dashboard.chats.models import ChatSession
 from dashboard.turns.standing import ledger
 from dashboard.web.doors import visible_or_404
-from dashboard.web.looking import look_at
+from dashboard.web.looking import look_at, poll_seconds
 from dashboard.web.present import columns_of, fingerprint, source_views, successor_url
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, unchanged
-
-RUNNING_POLL, IDLE_POLL = 5, 30
 
 
 @login_required
@@ -38,16 +36,16 @@ def job(request: Request, session_id: str) -> HttpResponse:
 def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
     """What both regions show, from the cache."""
     sources = source_views(session.source_ids, Index.named(session.source_ids))
-    poll_seconds = RUNNING_POLL if session.is_running else IDLE_POLL
+    seconds = poll_seconds(running=session.is_running)
     turns = ledger(session.pk)
-    shown = (columns_of(session), sources, poll_seconds, problem, turns)
+    shown = (columns_of(session), sources, seconds, problem, turns)
     return {
         "session": session,
         "title": session.display_title,
         "sources": sources,
         "lock": session.lock_state,
         "run": session.run_state,
-        "poll_seconds": poll_seconds,
+        "poll_seconds": seconds,
         "problem": problem,
         "turns_ledger": turns,
         "same_sources_url": successor_url(session) if sources else "",

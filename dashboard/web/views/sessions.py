@@ -17,13 +17,11 @@ from dashboard.chats.models import ChatSession, LockState, RunState
 from dashboard.jobs.run import hurry
 from dashboard.templatetags.wording import visible
 from dashboard.web.forms import FilterForm
-from dashboard.web.looking import look_at_recent
+from dashboard.web.looking import look_at_recent, poll_seconds
 from dashboard.web.pages import page_of
 from dashboard.web.present import columns_of, fingerprint, session_row
 from dashboard.web.requests import Request
 from dashboard.web.respond import page_or_fragment, unchanged
-
-POLL_SECONDS = 30
 
 
 @login_required
@@ -70,7 +68,7 @@ def _list(request: Request, problem: str) -> dict[str, Any]:
         "synced_at": ChatSession.objects.aggregate(at=Max("synced_at"))["at"],
         "sync_problem": problem,
         "seen": seen,
-        "poll_seconds": POLL_SECONDS,
+        "poll_seconds": poll_seconds(running=any(session.is_running for session in sessions)),
         "revalidate_url": _revalidate_url(request, seen),
     }
 
