@@ -62,31 +62,6 @@ def standing(session_id: int, person_id: int, nonce: str | None) -> Standing:
     return Standing(in_the_way, everybody, own, last_number or 0, last_position)
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """What a session's turns come to; the session's totals are the sum of its turns.
-
-    Args:
-        newest: the newest number; 0 if there is none.
-        late: how many still lack their whole answer.
-        duration_ms: what those that LlamaCloud told of took together; ``None`` if it told of none.
-        input_tokens, output_tokens: likewise.
-    """
-
-    newest: int
-    late: int
-    duration_ms: float | None
-    input_tokens: int | None
-    output_tokens: int | None
-
-
-def ledger(session_id: int) -> Ledger:
-    """The ledger of the session with this key."""
-    newest, late, duration_ms, read, written = fetch(_LEDGER, session_id)[0]
-    # PostgreSQL sums whole numbers to decimals.
-    return Ledger(newest or 0, late, duration_ms, read and int(read), written and int(written))
-
-
 def has_room(person_id: int | None) -> bool:
     """Whether one more of the waiting turns may run now, in the instance and for this person."""
     everybody, own = fetch(_RUNNING, person_id)[0]
@@ -101,14 +76,6 @@ _STANDING = f"""
         COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END)
     FROM {_TURNS} WHERE {_IS_LIVE}
 """  # noqa: S608  # our own names
-_LEDGER = f"""
-    SELECT
-        MAX(number), COUNT(CASE WHEN state = 'interrupted' THEN 1 END),
-        SUM(CASE WHEN duration_ms <= 1e12 THEN duration_ms END),
-        SUM(CASE WHEN input_tokens <= 1000000000000 THEN input_tokens END),
-        SUM(CASE WHEN output_tokens <= 1000000000000 THEN output_tokens END)
-    FROM {_TURNS} WHERE session_id = %s
-"""  # noqa: S608
 _RUNNING = f"""
     SELECT COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END) FROM {_TURNS} WHERE state = 'running'
 """  # noqa: S608

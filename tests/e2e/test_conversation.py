@@ -192,6 +192,22 @@ def test_a_question_goes_along_into_a_new_session(visit: Visit, brisk_home: Hous
     expect(box(page)).to_have_value("How late may I be?")
 
 
+def test_a_question_to_a_session_deleted_meanwhile_leads_into_a_new_one(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home, expect=REFUSED)
+    other = page.context.new_page()
+    other.goto(f"{urlsplit(page.url).path}delete/")
+    other.get_by_role("button", name="Delete session").click()
+    other.get_by_text("The session was deleted.").wait_for()
+
+    box(page).fill("How late may I be?")
+    box(page).press("Enter")
+
+    expect(page.get_by_role("alert")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Your question is kept")).to_contain_text("How late may I be?")
+
+
 def test_hostile_text_is_text_wherever_a_question_shows_it(visit: Visit, brisk_home: House) -> None:
     page = open_session(visit, brisk_home, viewport={"width": NARROW, "height": 700})
     turn = ask(page, HOSTILE)

@@ -18,9 +18,9 @@ from dashboard.config import upstream_client
 from dashboard.turns import recover as recover_module
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.history import NEVER_FINISHED, import_history, is_unread
+from dashboard.turns.ledger import Ledger, ledger
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn, TurnState
 from dashboard.turns.prune import KEEP, prune_logs
-from dashboard.turns.standing import Ledger, ledger
 from dashboard.upstream import ChatDetail
 from dashboard.web import running
 from tests.faulty import FaultyServer, event_stream, rate_limited, reset
@@ -263,8 +263,8 @@ def test_a_session_s_totals_are_the_sum_of_its_turns(faulty: FaultyServer, sessi
     for prompt in "ABC":
         ended(put(session, ada, prompt))
 
-    assert ledger(session.pk) == Ledger(3, 0, duration_ms=247.0, input_tokens=20, output_tokens=10)
-    assert ledger(0) == Ledger(0, 0, None, None, None)
+    assert ledger(session.pk) == Ledger(3, 0, 0, duration_ms=247.0, input_tokens=20, output_tokens=10)
+    assert ledger(0) == Ledger(0, 0, 0, None, None, None)
 
 
 def test_the_last_run_agrees_with_llamaclouds_own_figures(

@@ -14,10 +14,11 @@ from django.db import connection
 from dashboard.chats.models import ChatSession
 from dashboard.turns.conflict import which_conflict
 from dashboard.turns.history import import_history, is_unread
+from dashboard.turns.ledger import Ledger, ledger
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.prune import prune_logs
 from dashboard.turns.runners import claim, place_in_queue
-from dashboard.turns.standing import Ledger, Standing, ledger, standing
+from dashboard.turns.standing import Standing, standing
 from dashboard.web import running
 from tests.faulty import FaultyServer
 from tests.turns.conftest import ended, put, question, script, sse, stop, text
@@ -99,6 +100,12 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     assert standing(other.pk, ben.pk, "old") == Standing(2, 2, 1, 1, None)
     assert (ledger(other.pk).newest, ledger(other.pk).late) == (1, 0)
 
+    Turn.objects.filter(session=session, number=2).update(state=TurnState.STOPPED)
+    assert not ledger(session.pk).was_stopped, "another question was asked since"
+    Turn.objects.filter(session=session, number=3).delete()
+    assert ledger(session.pk).was_stopped
+    assert not ledger(0).was_stopped
+
 
 @pytest.mark.postgres
 def test_figures_beyond_belief_do_not_break_the_sum(session: ChatSession) -> None:
@@ -108,4 +115,4 @@ def test_figures_beyond_belief_do_not_break_the_sum(session: ChatSession) -> Non
         Turn.objects.create(session=session, number=number, **common, **huge)
     Turn.objects.create(session=session, number=3, **common, duration_ms=5.0, input_tokens=7, output_tokens=9)
 
-    assert ledger(session.pk) == Ledger(3, 0, 5.0, 7, 9)
+    assert ledger(session.pk) == Ledger(3, 0, 0, 5.0, 7, 9)

@@ -12,12 +12,15 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
 from django.test.client import FakePayload
+from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
+from dashboard.turns.models import Turn
 from dashboard.web import looking
 from tests.faulty import FaultyServer, failing, held
 from tests.people import SignIn
 from tests.web.conftest import address, make_session
+from tests.web.pages import read
 
 HTMX = {"HX-Request": "true"}
 
@@ -129,3 +132,20 @@ def test_a_fault_of_ours_is_not_taken_for_news(
     again = browser.get(address(session, "job/"), headers=HTMX)
 
     assert "could not be taken in" in again.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_history_that_was_never_read_is_read_however_fresh_the_summary_is(
+    catalog: FaultyServer, session: ChatSession, browser: Client
+) -> None:
+    catalog.events[session.session_id] = [
+        {"type": "user_input", "content": "Why?"},
+        {"type": "text", "content": "So."},
+        {"type": "stop", "is_error": False},
+    ]
+    ChatSession.objects.update(questions=None, history_of="", synced_at=timezone.now())
+
+    region = read(browser.get(address(session, "lock/"), headers=HTMX)).one("section")
+
+    assert Turn.objects.get().prompt == "Why?"
+    assert region["data-newest-turn"] == "1", "an open page learns of it from whichever region it was"

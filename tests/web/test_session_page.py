@@ -15,7 +15,7 @@ from dashboard.audit.models import AuditEntry
 from dashboard.catalog.sync import refresh_catalog
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
-from dashboard.turns.models import Turn
+from dashboard.turns.models import Turn, TurnState
 from tests.faulty import PROJECT_ID, FaultyServer, failing
 from tests.localcloud.fixtures import RunningLocalcloud
 from tests.people import SignIn
@@ -292,3 +292,18 @@ def test_an_answer_about_another_session_is_not_taken_for_the_one_asked_for(
     other = catalog.create(type(catalog.requests[0])("POST", "/", {}, b"{}", port=0))
     catalog.chats["ses-asked"] = other
     assert browser.get("/sessions/ses-asked/").status_code == 404
+
+
+def test_what_still_runs_after_stop_is_said_to_be_llamaclouds_finishing(
+    session: ChatSession, catalog: FaultyServer, browser: Client, ada: User
+) -> None:
+    catalog.events[session.session_id] = [{"type": "user_input", "content": "Why?"}]
+    ChatSession.objects.update(questions=None)
+    Turn.objects.create(
+        session=session, number=1, asked_by=ada, prompt="Why?", asked_at=timezone.now(), state=TurnState.STOPPED
+    )
+    assert facts(region(browser, session, "job"))["Status"].endswith(
+        "LlamaCloud is finishing the answer that was stopped"
+    )
+    Turn.objects.update(state=TurnState.INTERRUPTED)
+    assert facts(region(browser, session, "job"))["Status"] == "Running"

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from dashboard.catalog.models import Index
 from dashboard.chats.change import note_visit
 from dashboard.chats.models import ChatSession
-from dashboard.turns.standing import ledger
+from dashboard.turns.ledger import ledger
 from dashboard.web.doors import visible_or_404
 from dashboard.web.looking import look_at, poll_seconds
 from dashboard.web.present import columns_of, fingerprint, source_views, successor_url
