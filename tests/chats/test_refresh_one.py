@@ -207,3 +207,20 @@ def test_what_localcloud_answered_is_seen(localcloud: RunningLocalcloud) -> None
     assert session.job_input_tokens
     assert session.job_duration_ms
     client.close()
+
+
+def test_a_history_that_could_not_be_kept_is_read_again(
+    faulty: FaultyServer, client: LlamaCloud, session: ChatSession
+) -> None:
+    change(faulty, QUESTION, ANSWER, STOP, generated_title="New")
+
+    def fail(*_kept: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        refresh_one(client, session, on_history=fail)
+    read: list[object] = []
+
+    refresh_one(client, ChatSession.objects.get(), on_history=lambda *kept: read.append(kept))
+
+    assert len(read) == 1
