@@ -74,8 +74,7 @@
   if (!document.querySelector("[data-composer]")) return;
   begin();
   // The address has done its work: a reload shows the draft, which may have been changed since.
-  const said = new URLSearchParams(location.search);
-  if (said.has("prompt") || said.has("question")) {
+  if (/[?&](prompt|question)=/.test(location.search)) {
     history.replaceState(history.state, "", location.pathname + location.hash);
   }
 })();
