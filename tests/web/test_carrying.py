@@ -16,11 +16,13 @@ from dashboard.turns.models import Turn, TurnState
 from dashboard.upstream import Conflict
 from tests.faulty import FaultyServer
 from tests.people import SignIn
+from tests.turns.conftest import ended, process
 from tests.web.conftest import make_session
 from tests.web.newform import NEW, form_on
 from tests.web.pages import Element, read
 
-pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
+__all__ = ["process"]  # questions are asked here, so its threads must be gone at the end
+pytestmark = pytest.mark.postgres
 
 LONG = "為什麼第三季的銷售額下降了？" * 71
 """994 of the 1,000 characters a question may have: as part of an address they would be nine times as many."""
@@ -98,6 +100,7 @@ def test_of_two_questions_kept_each_link_carries_its_own_until_it_is_asked(
 
     browser.post(f"/sessions/{open_one.session_id}/turns/", {"nonce": "nonce-3", "prompt": "First?"})
 
+    ended(Turn.objects.get())
     assert "First?" not in read(browser.get(first)).one("main").text
     assert "Second?" in read(browser.get(second)).one("main").text
 
