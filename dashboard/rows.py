@@ -164,9 +164,7 @@ def update(
     values = [_prepared(_field(kind, name), value, database) for name, value in columns.items()]
     allowed = [_prepared(_field(kind, name), value, database) for name, found in only_if.items() for value in found]
     rule = tuple((name, len(found)) for name, found in only_if.items())
-    with database.cursor() as cursor:
-        cursor.execute(_update_statement(kind, tuple(columns), rule), [*values, key, *allowed])
-        return bool(cursor.rowcount)
+    return bool(execute(_update_statement(kind, tuple(columns), rule), *values, key, *allowed))
 
 
 def _insert_many(rows: Sequence[models.Model], statement: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 import requests
 from pytest_django import Settings
 
-from dashboard import probe
+from dashboard import probe, static_bundle
 from dashboard.management import static_files
 from tests.env import API_KEY
 from tests.processes import PATIENCE, ROOT, Running, environment, free_port, manage, running
@@ -218,6 +218,19 @@ class TestStaticFiles:
         assert not static_files.are_current()
         assert static_files.collect_if_needed()
         assert static_files.are_current()
+
+    def test_how_files_are_put_together_is_a_source_too(
+        self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.STATIC_ROOT = tmp_path / "collected"
+        static_files.collect_if_needed()
+        newer = tmp_path / "static_bundle.py"
+        newer.touch()
+        later = time.time() + 60
+        os.utime(newer, (later, later))
+        monkeypatch.setattr(static_bundle, "__file__", str(newer))
+
+        assert not static_files.are_current()
 
     def test_files_older_than_their_source_are_collected_again(self, settings: Settings, tmp_path: Path) -> None:
         source = tmp_path / "source"

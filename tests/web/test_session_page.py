@@ -307,3 +307,25 @@ def test_what_still_runs_after_stop_is_said_to_be_llamaclouds_finishing(
     )
     Turn.objects.update(state=TurnState.INTERRUPTED)
     assert facts(region(browser, session, "job"))["Status"] == "Running"
+
+
+def test_a_lock_says_since_when_it_is_closed_if_it_was_closed_here(session: ChatSession, browser: Client) -> None:
+    ChatSession.objects.update(generated_title="Asked elsewhere")
+    assert "First asked here" not in region(browser, session, "lock").text
+    ChatSession.objects.update(first_asked_at=timezone.now())
+    assert "First asked here just now" in region(browser, session, "lock").text
+    ChatSession.objects.update(gone_at=timezone.now())
+    assert "First asked here" not in region(browser, session, "lock").text
+
+
+def test_an_answer_that_came_late_names_the_sources_it_could_not_read(
+    session: ChatSession, browser: Client, ada: User
+) -> None:
+    Turn.objects.create(
+        session=session, number=1, asked_by=ada, prompt="Why?", asked_at=timezone.now(), state=TurnState.RECOVERED,
+        skipped_index_ids=["idx-reports"],
+    )  # fmt: skip
+
+    mended = browser.get(address(session, "turns/newer/"), {"after": 1, "late": 1}, headers=HTMX)
+
+    assert "Reports" in read(mended).text
