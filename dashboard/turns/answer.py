@@ -99,11 +99,6 @@ class Answer:
         """Whether anything of an answer has come."""
         return bool(self.text or self._block or self._pending)
 
-    @property
-    def has_pending(self) -> bool:
-        """Whether deltas wait for a frame."""
-        return bool(self._pending or self._thinking)
-
     def close(self) -> list[Entry]:
         """No more events: whatever is unfinished is settled as it stands."""
         entries = self.frame()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,10 @@ from dashboard.turns.states import LIVE
 log = logging.getLogger(__name__)
 
 GROUP = 0.010
-"""Seconds between two commits: an idle writer commits at once, a busy one takes along what came meanwhile."""
+"""Seconds between two commits, each of which takes along what came meanwhile; what somebody waits for is written at
+once by an idle writer."""
+BEAT = 0.1
+"""Seconds between two frames of an answer. All answers of a process keep one beat, so that a commit takes them all."""
 FOLLOW_EVERY = 0.15
 """Seconds between two looks at turns that run in another process."""
 LINGER = 60.0
@@ -51,6 +55,7 @@ class _Item:
     work: Callable[[], Any] | None
     ends: bool
     holder: str | None
+    at_once: bool = True
     done: Future[Any] = field(default_factory=Future)
 
 
@@ -64,6 +69,12 @@ class EventLog:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self.sends_away = False
+        # Processes beat at different moments, or they would wait for each other at the database.
+        self._offset = random.uniform(0, BEAT)  # noqa: S311 - no secret
+
+    def until_beat(self) -> float:
+        """Seconds until the next moment at which answers of this process are read on and written down."""
+        return BEAT - (time.monotonic() + self._offset) % BEAT
 
     def append(
         self,
@@ -72,6 +83,7 @@ class EventLog:
         work: Callable[[], Any] | None = None,
         *,
         holder: str | None = None,
+        at_once: bool = True,
     ) -> Future[Any]:
         """Store entries; watchers see them when they are durable.
 
@@ -81,11 +93,12 @@ class EventLog:
             work: database work of the same turn, done in the same transaction.
             holder: whose lease must stand, or nothing is stored: a process that slept must not add to a turn that
                 another one has ended meanwhile.
+            at_once: whether somebody waits for it; otherwise it waits ``GROUP`` seconds for what other turns append.
 
         Returns:
             a future of what ``work`` returned, or of :class:`LeaseLost`; callers need not wait for it.
         """
-        return self._put(_Item(turn_id, entries, work, False, holder))
+        return self._put(_Item(turn_id, entries, work, False, holder, at_once))
 
     def finish(
         self, turn_id: int, entries: Sequence[Entry], work: Callable[[], Any], *, holder: str | None = None
@@ -165,6 +178,8 @@ class EventLog:
         goes_on = True
         while goes_on:
             batch = [self._queue.get()]
+            if batch[0] is not None and not batch[0].at_once:
+                time.sleep(GROUP)
             began = time.monotonic()
             while not self._queue.empty():
                 batch.append(self._queue.get())

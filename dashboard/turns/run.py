@@ -17,23 +17,22 @@ from dashboard.rows import update
 from dashboard.turns.answer import Answer, Entry, missing_steps
 from dashboard.turns.conflict import PASSING, which_conflict
 from dashboard.turns.ending import NEVER_SENT, end_turn, outcome_of, take_back
-from dashboard.turns.eventlog import EventLog
+from dashboard.turns.eventlog import BEAT, EventLog
 from dashboard.turns.models import Turn
 from dashboard.turns.recover import recover
 from dashboard.turns.states import TurnState
 
-FRAME = 0.1
-"""Seconds of deltas joined to one log entry after the first."""
-REST_UNTIL = 0.08
-"""Seconds after a frame until which deltas gather unread: waking up for each of them costs more than reading it."""
-CAUGHT_UP = 0.001
-"""Seconds a read has waited when nothing else was there to read."""
+LATE = 2 * BEAT
+"""Seconds after which deltas become a log entry although more are there to read: LlamaCloud sends faster than we do."""
 BUSY_FOR = 60.0
 """Seconds for which a question waits at LlamaCloud's door while it finishes an answer this session stopped or lost."""
 ASK_AGAIN_EVERY = 2.0
 """Seconds between two such tries."""
 SETTLED_WITHIN = 60.0
 """Seconds within which the end must be durable; after that the lease runs out and a reaper ends the turn."""
+
+
+DELTAS = (upstream.TextDelta, upstream.ThinkingDelta)
 
 
 class Run:
@@ -58,8 +57,9 @@ class Run:
         self._holder = holder
         self._wait = wait
         self._answer = Answer()
-        self._lock = threading.Lock()
+        self._unseen: list[Entry] = []
         self._framed_at = 0.0
+        self._grew = False
         self._leaving = threading.Event()
         self._stream: upstream.TurnStream | None = None
         self._written: Future[Any] | None = None
@@ -91,12 +91,6 @@ class Run:
         self.abandoned = True
         self._leave()
 
-    def tick(self) -> None:
-        """Write the waiting deltas when they have waited long enough; called often, from one thread."""
-        if self._answer.has_pending and time.monotonic() - self._framed_at >= FRAME:
-            with self._lock:
-                self._write(self._answer.frame())
-
     def _leave(self) -> None:
         self._leaving.set()
         stream = self._stream
@@ -116,19 +110,19 @@ class Run:
         params = upstream.ChatParams(
             index_ids=turn.index_ids, prompt=turn.prompt, require_all_indexes=turn.require_all_indexes
         )
-        self._stream = self._client.stream(turn.session.session_id, params, project_id=turn.session.project_id or None)
+        self._stream = self._client.stream(
+            turn.session.session_id,
+            params,
+            project_id=turn.session.project_id or None,
+            before_waiting=self._before_waiting,
+        )
         if self.stopped or self.abandoned:
             # Whoever said so before the stream existed could not close it.
             self._leave()
         try:
             with self._stream as events:
-                asked = time.monotonic()
                 for event in events:
-                    waited = time.monotonic() - asked
                     self._take(event)
-                    if waited > CAUGHT_UP and isinstance(event, upstream.TextDelta):
-                        self._leaving.wait(self._framed_at + REST_UNTIL - time.monotonic())
-                    asked = time.monotonic()
         except upstream.UpstreamError as error:
             return self._broken(error, may_wait=may_wait)
         self._end(*outcome_of(self._answer))
@@ -138,25 +132,39 @@ class Run:
         if self._written is not None and self._written.done():
             # What cannot be stored is not read on: another process reads the answer back.
             self._written.result()
-        with self._lock:
-            entries = self._answer.take(event)
-            waited = time.monotonic() - self._framed_at
-            if isinstance(event, upstream.TextDelta) and (self.turn.first_token_at is None or waited >= FRAME):
+        entries = self._answer.take(event)
+        if isinstance(event, upstream.UserInput):
+            # Nobody is shown it: it is stored together with what comes next.
+            self._unseen += entries
+        elif isinstance(event, DELTAS):
+            self._grew = True
+            if time.monotonic() - self._framed_at >= LATE:
                 # The first token is forwarded at once, and so is any that comes after a pause.
-                entries += self._answer.frame()
+                self._write(self._answer.frame())
+        else:
             self._write(entries)
+
+    def _before_waiting(self) -> None:
+        """All that came has been read: write it down, and while an answer grows let more of it gather unread.
+
+        To wake up for a token costs more than to read it.
+        """
+        self._write(self._answer.frame())
+        if self._grew:
+            self._grew = False
+            time.sleep(self._log.until_beat())
 
     def _write(self, entries: list[Entry]) -> None:
         if not entries:
             return
-        kinds = {entry.type for entry in entries}
-        if not kinds.isdisjoint(("text_delta", "thinking_delta")):
-            self._framed_at = time.monotonic()
+        entries, self._unseen = [*self._unseen, *entries], []
+        self._framed_at = time.monotonic()
         work = None
-        if self.turn.first_token_at is None and not kinds.isdisjoint(("text_delta", "text")):
+        if self.turn.first_token_at is None and any(entry.type in ("text_delta", "text") for entry in entries):
             self.turn.first_token_at = now = timezone.now()
             work = partial(update, Turn, self.turn.pk, first_token_at=now)
-        self._written = self._log.append(self.turn.pk, entries, work, holder=self._holder)
+        # Who waits for a first token must not wait for company too.
+        self._written = self._log.append(self.turn.pk, entries, work, holder=self._holder, at_once=work is not None)
 
     def _broken(self, error: upstream.UpstreamError, *, may_wait: bool) -> bool:
         """The stream did not come to its end: find out what that means, and whether to ask again."""
@@ -194,17 +202,14 @@ class Run:
 
     def _replace(self, whole: Answer) -> None:
         """End with an answer read back: readers are shown all of it, and the log gets the steps it lacks."""
-        with self._lock:
-            seen, self._answer = self._answer, whole
+        seen, self._answer = self._answer, whole
         state, error = outcome_of(whole, read_back=True)
         self._finish(
             missing_steps(whole, seen=len(seen.steps), number=seen.number), state, error, position=self.turn.position
         )
 
     def _end(self, state: TurnState, error: str, **columns: Any) -> None:
-        with self._lock:
-            entries = self._answer.close()
-        self._finish(entries, state, error, **columns)
+        self._finish(self._answer.close(), state, error, **columns)
 
     def _finish(self, entries: list[Entry], state: TurnState, error: str, **columns: Any) -> None:
         def work() -> bool:
@@ -213,7 +218,7 @@ class Run:
                 take_back(self.turn)
             return ended
 
-        self._ended = self._log.finish(self.turn.pk, entries, work, holder=self._holder)
+        self._ended = self._log.finish(self.turn.pk, [*self._unseen, *entries], work, holder=self._holder)
 
 
 def release(turn: Turn, holder: str, *, unsent: bool = False) -> None:

@@ -36,12 +36,13 @@ HEARTBEAT = 3.0
 """Seconds between two renewals of all leases of this process."""
 LOOK_EVERY = 0.5
 """Seconds between two looks for queued turns and stop requests."""
-TICK = 0.05
 GRACE = HEARTBEAT + 1.0
 """Seconds a lease that has run out is watched before it is taken over: its process may have been waiting for the
 database like everybody, or its clock may be behind, and renews it at its next heartbeat."""
 REAPERS = 20
 """Turns of dead processes read back at once by this one."""
+SHORTLY = 0.05
+"""Seconds between two looks whether all turns are done, when the process is to end."""
 KEPT_IN_MIND = ("id", "state", "asked_by_id", "asked_at", "lease_until", "lease_holder", "stop_asked_at")
 """What is looked at of every turn under way."""
 
@@ -59,7 +60,6 @@ class Runners:
         self._suspects: dict[int, tuple[datetime | None, float]] = {}
         self._lock = threading.RLock()
         self._ending = threading.Event()
-        self._began = threading.Event()
         self._keeper: threading.Thread | None = None
 
     def start(self, turn: Turn) -> None:
@@ -67,7 +67,6 @@ class Runners:
         run = Run(turn, self._client(), self._log, self.holder, self._ending.wait)
         with self._lock:
             self._runs[turn.pk] = run
-            self._began.set()
             self.keep()
         try:
             threading.Thread(target=self._run, args=(run,), name=f"turn-{turn.pk}", daemon=True).start()
@@ -104,14 +103,13 @@ class Runners:
         self.closing = True
         ends = time.monotonic() + seconds
         while self._runs and time.monotonic() < ends:
-            time.sleep(TICK)
+            time.sleep(SHORTLY)
         for run in list(self._runs.values()):
             run.abandon()
         self._ending.set()
-        self._began.set()
         ends = time.monotonic() + 2
         while (self._runs or self._reaping) and time.monotonic() < ends:
-            time.sleep(TICK)
+            time.sleep(SHORTLY)
 
     def _run(self, run: Run) -> None:
         try:
@@ -131,23 +129,16 @@ class Runners:
     # --- keeping --------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        looked = renewed = 0.0
+        renewed = 0.0
         while not self._ending.is_set():
-            if self._runs:
-                time.sleep(TICK)
-            else:
-                self._began.wait(LOOK_EVERY)
-                self._began.clear()
-            self._tick()
+            self._ending.wait(LOOK_EVERY)
             now = time.monotonic()
             try:
                 if now - renewed >= HEARTBEAT:
                     renewed = now
                     self._renew()
-                if now - looked >= LOOK_EVERY:
-                    looked = now
-                    self._look()
-                    close_old_connections()
+                self._look()
+                close_old_connections()
             except Exception as error:
                 # Whatever it is, without this thread every turn of the process would be taken for dead.
                 log.warning(
@@ -155,14 +146,6 @@ class Runners:
                 )
                 connection.close()
         connection.close()
-
-    def _tick(self) -> None:
-        for run in list(self._runs.values()):
-            try:
-                run.tick()
-            except Exception:
-                log.exception("A turn could not go on")
-                run.abandon()
 
     def _renew(self) -> None:
         runs = list(self._runs.values())

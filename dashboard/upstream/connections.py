@@ -9,11 +9,13 @@ be abandoned from outside, which shuts its socket down and wakes the reader.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,6 +42,8 @@ class Call:
     Args:
         seconds: time for all of it, or ``None`` for no limit.
         safe: whether the request may be repeated, so that an old pooled connection is good enough.
+        before_waiting: called by whoever reads the answer each time all that came of it has been read, before more is
+            waited for.
 
     Attributes:
         sent: bytes of the request have left; before that, nothing can have been done upstream.
@@ -47,8 +51,11 @@ class Call:
         abandoned: :meth:`abandon` was called, by the clock or by a person.
     """
 
-    def __init__(self, seconds: float | None, *, safe: bool) -> None:
+    def __init__(
+        self, seconds: float | None, *, safe: bool, before_waiting: Callable[[], None] | None = None
+    ) -> None:
         self.safe = safe
+        self.before_waiting = before_waiting
         self.sent = False
         self.expired = False
         self.abandoned = False
@@ -113,9 +120,47 @@ def _call() -> Call | None:
     return call if isinstance(call, Call) else None
 
 
+class _Arriving(io.RawIOBase):
+    """The bytes of an answer as they come, for a reader who wants to know when there are no more for now."""
+
+    def __init__(self, source: io.RawIOBase, before_waiting: Callable[[], None]) -> None:
+        self._source = source
+        self._before_waiting = before_waiting
+        self._has_all = False
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._source.fileno()
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._has_all:
+            self._before_waiting()
+        came = self._source.readinto(buffer)
+        # A socket gives what it has: less than asked for was all.
+        self._has_all = came is not None and came < len(buffer)
+        return came
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    """An answer, read through :class:`_Arriving` if its call wants to know."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        call = _call()
+        if call is not None and call.before_waiting is not None:
+            self.fp = io.BufferedReader(_Arriving(self.fp.detach(), call.before_waiting))
+
+
 class _Reporting(HTTPConnection):
     """A connection that tells its call which socket it uses and when the first byte leaves."""
 
+    response_class = _Response
     _connecting = False
     idle_since: float | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -36,7 +36,7 @@ class TurnStream:
             for event in events:
                 ...
 
-    ``with`` raises the error tree when LlamaCloud refuses before the answer begins. Iterating ends after the ``stop``
+    One thread enters, reads and leaves. ``with`` raises the error tree when LlamaCloud refuses before the answer begins. Iterating ends after the ``stop``
     event, and nothing after it counts. An answer that ends any other way raises :class:`AnswerLost` (or
     :class:`UnreadableAnswer`) from the loop, after the events that did arrive: the turn may still have been answered,
     so read the session back.
@@ -51,12 +51,13 @@ class TurnStream:
         request: Request,
         *,
         read_gap: float,
+        before_waiting: Callable[[], None] | None = None,
     ) -> None:
         self.complete = False
         self._transport = transport
         self._request = request
         self._read_gap = read_gap
-        self._call = Call(None, safe=False)
+        self._call = Call(None, safe=False, before_waiting=before_waiting)
         self._open = ExitStack()
         self._response: requests.Response | None = None
 
@@ -67,10 +68,10 @@ class TurnStream:
         """Send the question and wait for the head of the answer."""
         started, status = time.monotonic(), 0
         self._open.enter_context(self._call)
+        self._open.enter_context(self._call.on_this_thread())
         try:
-            with self._call.on_this_thread():
-                opened = self._transport.opened(self._request, self._call, read_gap=self._read_gap)
-                self._response = self._open.enter_context(opened)
+            opened = self._transport.opened(self._request, self._call, read_gap=self._read_gap)
+            self._response = self._open.enter_context(opened)
             status = self._response.status_code
             self._require_events(self._response)
         except BaseException:
@@ -119,12 +120,8 @@ class TurnStream:
         yield Stop.model_validate({"type": "stop", "is_error": True, "error": self._transport.clean(failed)})
 
     def _parts(self, response: requests.Response) -> Iterator[bytes]:
-        source, size, begun = chunks(response, self._call), 0, False
-        while True:
-            with self._call.on_this_thread():
-                part = next(source, None)
-            if part is None:
-                return
+        size, begun = 0, False
+        for part in chunks(response, self._call):
             size += len(part)
             if size > STREAM_BYTES:
                 raise UnreadableAnswer(f"LlamaCloud sent more than {STREAM_BYTES} bytes in one turn")

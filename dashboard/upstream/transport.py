@@ -285,8 +285,11 @@ def chunks(response: requests.Response, call: Call) -> Iterator[bytes]:
         AnswerLost: silence, a cut, the call's time is up, or it was abandoned.
     """
     try:
-        while part := response.raw.read1(_CHUNK, decode_content=True):
-            yield part
+        if response.raw.chunked:
+            yield from response.raw.read_chunked(_CHUNK, decode_content=True)
+        else:
+            while part := response.raw.read1(_CHUNK, decode_content=True):
+                yield part
     except _TRANSPORT_FAILURES as failure:
         raise lost(call, failure) from None
     if call.abandoned:

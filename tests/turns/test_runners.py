@@ -279,7 +279,7 @@ def test_an_answer_being_read_back_is_left_to_the_next_process(
     faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (30.0,) * 5)
-    script(faulty, session, sse(question()))
+    script(faulty, session, sse(question(), delta("so")))
     turn = put(session, ada)
     until(lambda: turn.log.exists())
     threading.Event().wait(0.3)
