@@ -17,6 +17,14 @@ REMOVED = "[removed]"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+_decoder = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
+
+
 def read_json(body: bytes, *, without: str = "") -> Any:
     """Decode a JSON document.
 
@@ -31,7 +39,7 @@ def read_json(body: bytes, *, without: str = "") -> Any:
         ValueError: not JSON, not UTF-8, or nested too deeply.
     """
     try:
-        value = json.loads(body.decode("utf-8-sig"), parse_constant=lambda _: None, parse_float=_finite)
+        value = _decoder.decode(body.decode("utf-8-sig"))
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
             raise ValueError("nested too deeply")
         if _MAY_HOLD_UNSTORABLE.search(body):
@@ -53,11 +61,6 @@ def _is_deeper_than(depth: int, value: Any) -> bool:
 def _inside(value: Any) -> list[Any]:
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [child for child in children if isinstance(child, dict | list)]
-
-
-def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -57,16 +57,22 @@ class SseDecoder:
         """
         if not chunk:
             return []
-        start = 1 if self._after_cr and chunk[:1] == b"\n" else 0
-        self._after_cr = chunk.endswith(b"\r")
+        after_cr, self._after_cr = self._after_cr, chunk.endswith(b"\r")
+        if after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        *lines, rest = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
         events = []
-        for end in _LINE_END.finditer(chunk, start):
-            self._keep(chunk[start : end.start()])
-            event = self._take_line()
+        for line in lines:
+            self._count(len(line))
+            if self._line:
+                line = b"".join([*self._line, line])
+                self._line.clear()
+            event = self._take_line(line)
             if event is not None:
                 events.append(event)
-            start = end.end()
-        self._keep(chunk[start:])
+        if rest:
+            self._count(len(rest))
+            self._line.append(rest)
         return events
 
     def flush(self) -> list[ServerEvent]:
@@ -76,20 +82,17 @@ class SseDecoder:
         calls must check that the data is whole.
         """
         if self._line:
-            self._take_line()
+            self._take_line(b"".join(self._line))
+            self._line.clear()
         event = self._dispatch()
         return [] if event is None else [event]
 
-    def _keep(self, part: bytes) -> None:
-        self._size += len(part)
+    def _count(self, more: int) -> None:
+        self._size += more
         if self._size > self._limit:
             raise UnreadableAnswer(f"LlamaCloud sent an event of more than {self._limit} bytes")
-        if part:
-            self._line.append(part)
 
-    def _take_line(self) -> ServerEvent | None:
-        line = b"".join(self._line)
-        self._line.clear()
+    def _take_line(self, line: bytes) -> ServerEvent | None:
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(_BOM)

@@ -136,17 +136,14 @@ class TurnStream:
 
     def _read(self, sent: ServerEvent, *, must_be_whole: bool = False) -> Event | None:
         """The event of the union, or ``None`` when there is nothing to keep."""
-        text = self._transport.without_key(sent.data)
-        if text.strip() in _IGNORED:
-            return None
         try:
-            value: Any = self._transport.decoded(text.encode())
+            value: Any = self._transport.decoded(sent.data.encode())
         except ValueError:
-            if must_be_whole:
+            value = self._transport.without_key(sent.data)
+            if must_be_whole or value.strip() in _IGNORED:
                 return None
-            value = {"event": sent.event, "data": text}
         if not isinstance(value, dict):
-            value = {"event": sent.event, "data": value}
+            value = {"event": self._transport.without_key(sent.event), "data": value}
         if sent.event == "error" and "type" not in value:
             value = {"type": "error"} | value
         event = read_event(value)
