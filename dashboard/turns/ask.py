@@ -103,7 +103,7 @@ def ask(
         retry_of: the turn this one repeats.
 
     Returns:
-        the turn, running or queued.
+        the turn, running or queued; ``session`` is as it is now, with its lock closed.
 
     Raises:
         BadQuestion, SessionGone, TurnRunning, TooManyWaiting: nothing was asked.
@@ -129,6 +129,9 @@ def ask(
         if (again := _sent_before(session, actor, nonce)) is not None:
             return again
         raise TurnRunning(Turn.objects.live().filter(session=session).first()) from None
+    # What the statement has made of it, for whoever shows the session next.
+    session.first_asked_at = session.first_asked_at or turn.asked_at
+    session.is_running, session.questions = True, (session.questions or 0) + 1
     if turn.state == TurnState.RUNNING:
         runners.start(turn)
     else:

@@ -36,6 +36,8 @@ HEARTBEAT = 3.0
 """Seconds between two renewals of all leases of this process."""
 LOOK_EVERY = 0.5
 """Seconds between two looks for queued turns and stop requests."""
+LOOK_WHEN_IDLE = 1.0
+"""Seconds between them while nothing runs here that could be stopped."""
 GRACE = HEARTBEAT + 1.0
 """Seconds a lease that has run out is watched before it is taken over: its process may have been waiting for the
 database like everybody, or its clock may be behind, and renews it at its next heartbeat."""
@@ -131,7 +133,7 @@ class Runners:
     def _keep(self) -> None:
         renewed = 0.0
         while not self._ending.is_set():
-            self._ending.wait(LOOK_EVERY)
+            self._ending.wait(LOOK_EVERY if self._runs else LOOK_WHEN_IDLE)
             now = time.monotonic()
             try:
                 if now - renewed >= HEARTBEAT:

@@ -51,9 +51,7 @@ class Call:
         abandoned: :meth:`abandon` was called, by the clock or by a person.
     """
 
-    def __init__(
-        self, seconds: float | None, *, safe: bool, before_waiting: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, seconds: float | None, *, safe: bool, before_waiting: Callable[[], None] | None = None) -> None:
         self.safe = safe
         self.before_waiting = before_waiting
         self.sent = False

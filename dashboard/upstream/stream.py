@@ -36,10 +36,10 @@ class TurnStream:
             for event in events:
                 ...
 
-    One thread enters, reads and leaves. ``with`` raises the error tree when LlamaCloud refuses before the answer begins. Iterating ends after the ``stop``
-    event, and nothing after it counts. An answer that ends any other way raises :class:`AnswerLost` (or
-    :class:`UnreadableAnswer`) from the loop, after the events that did arrive: the turn may still have been answered,
-    so read the session back.
+    One thread enters, reads and leaves. ``with`` raises the error tree when LlamaCloud refuses before the answer
+    begins. Iterating ends after the ``stop`` event, and nothing after it counts. An answer that ends any other way
+    raises :class:`AnswerLost` (or :class:`UnreadableAnswer`) from the loop, after the events that did arrive: the turn
+    may still have been answered, so read the session back.
 
     Attributes:
         complete: the ``stop`` event has arrived.

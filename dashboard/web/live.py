@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from datetime import timedelta
+from functools import cache, partial
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import connection
-from django.template.loader import render_to_string
+from django.template.loader import get_template, render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from dashboard.chats.models import ChatSession
-from dashboard.rows import find, find_one
+from dashboard.rows import find
 from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.channel import Channel
 from dashboard.turns.eventlog import EVENT_LOG
@@ -101,9 +100,22 @@ def _shown(turn: Turn, entry: Entry) -> bytes:
 
 def entry_html(turn: Turn, entry: Entry) -> str:
     """What an entry changes on the page. Only a literal of the event union names a template."""
-    template = f"turns/events/_{entry.type}.html" if entry.type in EVENT_TYPES else "turns/events/_unknown.html"
-    context = {"turn": turn, "entry": entry, "event": json.loads(entry.data), "doing": doing(turn, [entry])}
-    return render_to_string(template, context)
+    template = _template(entry.type if entry.type in EVENT_TYPES else "unknown")
+    # Templates call what they use, and most of them use little.
+    context = {
+        "turn": turn,
+        "entry": entry,
+        "event": partial(json.loads, entry.data),
+        "doing": partial(doing, turn, [entry]),
+    }
+    html: str = template.render(context)
+    return html
+
+
+@cache
+def _template(kind: str) -> Any:
+    """Looked up once: this is the one template that is rendered ten times a second for every answer."""
+    return get_template(f"turns/events/_{kind}.html")
 
 
 def message(html: str, number: int | None = None) -> bytes:
@@ -173,10 +185,9 @@ def is_quiet(turn: Turn) -> bool:
 
 
 def _as_it_is_now(turn: Turn) -> Turn:
-    """Read anew, with its session and its person."""
+    """Read anew; its session is still the same."""
     (now,) = find(Turn, "pk", [turn.pk])
-    (now.session,) = find(ChatSession, "pk", [now.session_id])
-    now.asked_by = find_one(User, "pk", now.asked_by_id)
+    now.session = turn.session
     return now
 
 

@@ -136,12 +136,17 @@ class TurnView:
 
     turn: Turn
     state: TurnState
-    asked_by: str
     pieces: list[SafeString]
     more_from: int | None
     steps: str
     citations: list[CitationView]
     skipped: list[str]
+
+    @property
+    def asked_by(self) -> str:
+        """The name of the person, if they are still known."""
+        person = self.turn.asked_by
+        return person.get_full_name() or person.get_username() if person else ""
 
     @property
     def retry_nonce(self) -> str:
@@ -171,7 +176,6 @@ def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_piec
     return TurnView(
         turn=turn,
         state=TurnState(turn.state),
-        asked_by=turn.asked_by.get_full_name() or turn.asked_by.get_username() if turn.asked_by else "",
         pieces=pieces,
         more_from=more_from,
         steps=steps_line(turn),

@@ -63,12 +63,10 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
     if not request.htmx:
         # A page of its own, which asks again by itself: the one with the composer must not, it would lose a draft.
         return HttpResponseRedirect(reverse("turn", args=[session_id, turn.number]))
-    # As it is now, with its lock closed.
-    session = visible_or_404(request, session_id)
-    context = region_context(session) | {
+    context = region_context(turn.session) | {
         "view": turn_view(turn),
         "queue_place": place_in_queue(turn) if turn.state == TurnState.QUEUED else None,
-        "composer": composer(session, last=turn),
+        "composer": composer(turn.session, last=turn),
     }
     return page_or_fragment(request, "turns/_asked.html", "turns/_asked.html", context)
 
