@@ -200,7 +200,7 @@ def _field(kind: type[models.Model], name: str) -> Field:
 
 # Most values are what the database takes already; asking each field to prepare them is half the cost of a row.
 _PLAIN_FIELDS = (models.CharField, models.TextField, models.IntegerField, models.BooleanField, models.ForeignKey)
-_PLAIN_VALUES = frozenset({str, int, bool, type(None)})
+_PLAIN_VALUES = frozenset({str, int, bool})
 
 
 @cache
@@ -214,6 +214,9 @@ def _may_be_stored(value: object) -> bool:
 
 
 def _prepared(field: Field, value: Any, database: BaseDatabaseWrapper) -> Any:
+    # No value is NULL for every field.
+    if value is None:
+        return None
     if type(value) in _PLAIN_VALUES and _is_plain(field):
         return value
     return field.get_db_prep_save(value, database)

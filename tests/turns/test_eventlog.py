@@ -293,3 +293,42 @@ def test_no_two_ends_are_in_one_transaction(log: EventLog, turn: Turn, catalog: 
 
     assert [end.result(10) for end in ends] == [True, True]
     assert happened == ["first", "first is stored", "second", "second is stored"]
+
+
+def test_what_nobody_waits_for_is_written_with_what_comes_next(
+    log: EventLog, turn: Turn, catalog: FaultyServer, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventlog, "GROUP", 1.0)
+    other = running_turn(make_session(catalog), ada)
+    batches: list[set[int]] = []
+    store = eventlog._store
+
+    def noted(batch: list[eventlog._Item]) -> list[Any]:
+        batches.append({item.turn_id for item in batch})
+        return store(batch)
+
+    monkeypatch.setattr(eventlog, "_store", noted)
+
+    first = log.append(turn.pk, [entry(1)], at_once=False)
+    time.sleep(0.2)
+    log.append(other.pk, [entry(1)], at_once=False).result(10)
+
+    assert first.done()
+    assert batches == [{turn.pk, other.pk}]
+
+
+def test_a_first_token_waits_for_nobody(log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventlog, "GROUP", 60.0)
+    log.append(turn.pk, [entry(1)]).result(10)
+    assert [found.number for found in read_entries(turn.pk)] == [1]
+    monkeypatch.setattr(eventlog, "GROUP", 0.01)
+
+
+def test_the_answers_of_a_process_keep_one_beat_and_those_of_another_their_own(log: EventLog, other: EventLog) -> None:
+    beats = []
+    for _ in range(5):
+        beats.append(time.monotonic() + log.until_beat())
+        time.sleep(0.03)
+    apart = [(beat - beats[0] + eventlog.BEAT / 2) % eventlog.BEAT for beat in beats]
+    assert apart == pytest.approx([eventlog.BEAT / 2] * 5, abs=0.01)
+    assert log._offset != other._offset

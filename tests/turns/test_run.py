@@ -161,6 +161,30 @@ def test_the_first_token_is_forwarded_at_once_even_right_after_a_step(
     thread.join(20)
 
 
+def test_the_question_itself_is_stored_with_what_comes_next(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    """Nobody is shown it, so it is not worth a transaction of its own."""
+    script(faulty, session, event_stream(sse(question()), (1.0, sse(delta("so"))), (0.5, sse(stop()))))
+    turn = put(session, ada)
+    until(lambda: faulty.received("POST", stream_path(session)))
+    time.sleep(0.4)
+    assert logged(turn) == []
+
+    ended(turn)
+
+    assert logged(turn) == ["user_input", "text_delta", "stop", "text"]
+    assert list(turn.log.order_by("number").values_list("number", flat=True)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("last", [stop(is_error=True, error="no"), None])
+def test_a_question_that_got_no_answer_is_in_the_log_too(
+    faulty: FaultyServer, session: ChatSession, ada: User, last: dict[str, Any] | None
+) -> None:
+    script(faulty, session, sse(question(), *([last] if last else [])))
+    assert logged(ended(put(session, ada)))[0] == "user_input"
+
+
 def test_later_deltas_are_joined_to_frames(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
     parts = [(0.01, sse(delta(f"w{number} "))) for number in range(100)]
     script(faulty, session, event_stream(*parts, sse(stop())))

@@ -101,6 +101,39 @@ def test_events_arrive_while_the_turn_runs(faulty: FaultyServer) -> None:
         assert isinstance(next(events), Stop)
 
 
+def test_the_reader_is_told_when_there_is_no_more_for_now_and_what_comes_while_it_rests_is_read_together(
+    faulty: FaultyServer,
+) -> None:
+    seen: list[str] = []
+    note = seen.append
+
+    def rest() -> None:
+        note("-")
+        time.sleep(1.0)
+
+    faulty.script("POST", PATH, [event_stream(QUESTION, (0.5, DELTA), (0.1, DELTA), (0.1, DELTA), (3.0, STOP))])
+    with faulty.client().stream("ses-1", ASKED, before_waiting=rest) as turn:
+        for event in turn:
+            note(event.type)
+    assert "".join(seen).strip("-").replace("--", "-") == "user_input-text_deltatext_deltatext_delta-stop"
+
+
+def test_a_reader_that_has_not_caught_up_does_not_rest(faulty: FaultyServer) -> None:
+    rests: list[int] = []
+    long = frame("text", content="x" * 400_000)
+    faulty.script("POST", PATH, [event_stream(QUESTION + long + STOP)])
+    with faulty.client().stream("ses-1", ASKED, before_waiting=lambda: rests.append(1)) as turn:
+        assert kinds(list(turn)) == ["user_input", "text", "stop"]
+    # 400 kB are some fifty buffers; only where the socket had no more is there a rest.
+    assert len(rests) < 25
+
+
+def test_the_key_is_no_name_of_an_event(faulty: FaultyServer) -> None:
+    events, _ = read(ask(faulty, event_stream(f"event: {KEY}\ndata: 1\n\n".encode(), STOP)))
+    assert KEY not in json.dumps([event.raw for event in events])
+    assert len(events) == 2
+
+
 @pytest.mark.parametrize("close", [True, False])
 def test_nothing_after_the_stop_counts(faulty: FaultyServer, close: bool) -> None:
     tail = [ANSWER, b"data: [DONE]\n\n"] if close else [(20.0, ANSWER)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from datetime import UTC, datetime
 
@@ -16,7 +17,7 @@ from dashboard.access.policy import Decision, NotAllowed
 from dashboard.audit.models import AuditEntry
 from dashboard.errors import DashboardError
 from dashboard.upstream import RateLimited
-from dashboard.web import setup
+from dashboard.web import running, setup
 from dashboard.web.middleware import PageMiddleware
 from tests.faulty import FaultyServer
 from tests.people import PASSWORD, SignIn
@@ -292,3 +293,14 @@ def test_dates_of_the_page_have_a_machine_readable_moment(catalog: FaultyServer,
     session = make_session(catalog, last_updated_at="2026-04-22T12:34:41.342245")
     moments = [time["datetime"] for time in read(browser.get(f"/sessions/{session.session_id}/")).all("time")]
     assert datetime(2026, 4, 22, 12, 34, 41, tzinfo=UTC).isoformat() in moments, "naive upstream times are UTC"
+
+
+def test_a_web_process_looks_for_garbage_rarely_and_never_through_what_lives_as_long_as_it() -> None:
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    try:
+        running._collect_garbage_rarely()
+        assert gc.get_threshold()[0] == running.GARBAGE
+        assert gc.get_freeze_count() > max(frozen, 10_000)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
