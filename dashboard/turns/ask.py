@@ -103,7 +103,7 @@ def ask(
         retry_of: the turn this one repeats.
 
     Returns:
-        the turn, running or queued; ``session`` is as it is now, with its lock closed.
+        the turn, running or queued; its session's lock is closed.
 
     Raises:
         BadQuestion, SessionGone, TurnRunning, TooManyWaiting: nothing was asked.

@@ -175,10 +175,10 @@ class EventLog:
     # --- writing --------------------------------------------------------------------------------------------------
 
     def _write_for_ever(self) -> None:
-        goes_on = True
+        goes_on, rested = True, False
         while goes_on:
             batch = [self._queue.get()]
-            if batch[0] is not None and not batch[0].at_once:
+            if not rested and batch[0] is not None and not batch[0].at_once:
                 time.sleep(GROUP)
             began = time.monotonic()
             while not self._queue.empty():
@@ -187,7 +187,9 @@ class EventLog:
             items = [item for item in batch if item is not None]
             for part in _parts(items):
                 self._commit(part)
-            time.sleep(max(0.0, GROUP - (time.monotonic() - began)) if not self._queue.empty() else 0)
+            rested = not self._queue.empty()
+            if rested:
+                time.sleep(max(0.0, GROUP - (time.monotonic() - began)))
         connection.close()
 
     def _commit(self, batch: list[_Item], *, again: bool = False) -> None:

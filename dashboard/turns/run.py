@@ -23,16 +23,15 @@ from dashboard.turns.recover import recover
 from dashboard.turns.states import TurnState
 
 LATE = 2 * BEAT
-"""Seconds after which deltas become a log entry although more are there to read: LlamaCloud sends faster than we do."""
+"""Seconds after which deltas become a log entry although more are there to read: it sends faster than this reads."""
+DELTAS = (upstream.TextDelta, upstream.ThinkingDelta)
+"""Pieces of a block, which come in great numbers."""
 BUSY_FOR = 60.0
 """Seconds for which a question waits at LlamaCloud's door while it finishes an answer this session stopped or lost."""
 ASK_AGAIN_EVERY = 2.0
 """Seconds between two such tries."""
 SETTLED_WITHIN = 60.0
 """Seconds within which the end must be durable; after that the lease runs out and a reaper ends the turn."""
-
-
-DELTAS = (upstream.TextDelta, upstream.ThinkingDelta)
 
 
 class Run:
@@ -58,7 +57,7 @@ class Run:
         self._wait = wait
         self._answer = Answer()
         self._unseen: list[Entry] = []
-        self._framed_at = 0.0
+        self._caught_up_at = 0.0
         self._grew = False
         self._leaving = threading.Event()
         self._stream: upstream.TurnStream | None = None
@@ -134,12 +133,13 @@ class Run:
             self._written.result()
         entries = self._answer.take(event)
         if isinstance(event, upstream.UserInput):
-            # Nobody is shown it: it is stored together with what comes next.
-            self._unseen += entries
+            # It tells a reader nothing new: it is stored together with what comes next.
+            self._write(entries[:-1])
+            self._unseen.append(entries[-1])
         elif isinstance(event, DELTAS):
             self._grew = True
-            if time.monotonic() - self._framed_at >= LATE:
-                # The first token is forwarded at once, and so is any that comes after a pause.
+            if (now := time.monotonic()) - self._caught_up_at >= LATE:
+                self._caught_up_at = now
                 self._write(self._answer.frame())
         else:
             self._write(entries)
@@ -147,18 +147,19 @@ class Run:
     def _before_waiting(self) -> None:
         """All that came has been read: write it down, and while an answer grows let more of it gather unread.
 
-        To wake up for a token costs more than to read it.
+        So the first token is forwarded at once, and any that comes after a pause; for others, to wake up costs more
+        than to read them (decision 0005).
         """
         self._write(self._answer.frame())
         if self._grew:
             self._grew = False
             time.sleep(self._log.until_beat())
+        self._caught_up_at = time.monotonic()
 
     def _write(self, entries: list[Entry]) -> None:
         if not entries:
             return
         entries, self._unseen = [*self._unseen, *entries], []
-        self._framed_at = time.monotonic()
         work = None
         if self.turn.first_token_at is None and any(entry.type in ("text_delta", "text") for entry in entries):
             self.turn.first_token_at = now = timezone.now()
@@ -189,7 +190,8 @@ class Run:
         return False
 
     def _recover(self) -> None:
-        """Read the answer back, a few times; what was seen already stays until something better is found."""
+        """Read the answer back, a few times; what came already is shown until something better is found."""
+        self._write(self._answer.frame())
         recovery = recover(self._client, self.turn, self._wait, give_up=lambda: self.stopped or self.abandoned)
         if recovery.answer is not None:
             self._replace(recovery.answer)

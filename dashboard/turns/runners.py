@@ -37,7 +37,7 @@ HEARTBEAT = 3.0
 LOOK_EVERY = 0.5
 """Seconds between two looks for queued turns and stop requests."""
 LOOK_WHEN_IDLE = 1.0
-"""Seconds between them while nothing runs here that could be stopped."""
+"""Seconds between them while nothing runs here that could be stopped: the most a stop or a queued turn then waits."""
 GRACE = HEARTBEAT + 1.0
 """Seconds a lease that has run out is watched before it is taken over: its process may have been waiting for the
 database like everybody, or its clock may be behind, and renews it at its next heartbeat."""
@@ -89,7 +89,7 @@ class Runners:
         self.closing = True
 
     def stop(self, turn_id: int) -> None:
-        """Stop a turn if it runs here; elsewhere, its own process sees the request within half a second."""
+        """Stop a turn if it runs here; elsewhere, its own process sees the request within a second."""
         run, reaping = self._runs.get(turn_id), self._reaping.get(turn_id)
         if run is not None:
             run.stop()
@@ -133,7 +133,7 @@ class Runners:
     def _keep(self) -> None:
         renewed = 0.0
         while not self._ending.is_set():
-            self._ending.wait(LOOK_EVERY if self._runs else LOOK_WHEN_IDLE)
+            self._ending.wait(LOOK_EVERY if self._runs or self._reaping else LOOK_WHEN_IDLE)
             now = time.monotonic()
             try:
                 if now - renewed >= HEARTBEAT:

@@ -23,6 +23,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
+from urllib3.util.wait import wait_for_read
 
 from dashboard.upstream.clock import Watchdog
 
@@ -121,10 +122,10 @@ def _call() -> Call | None:
 class _Arriving(io.RawIOBase):
     """The bytes of an answer as they come, for a reader who wants to know when there are no more for now."""
 
-    def __init__(self, source: io.RawIOBase, before_waiting: Callable[[], None]) -> None:
+    def __init__(self, sock: socket.socket, source: io.RawIOBase, before_waiting: Callable[[], None]) -> None:
+        self._sock = sock
         self._source = source
         self._before_waiting = before_waiting
-        self._has_all = False
 
     def readable(self) -> bool:
         return True
@@ -133,16 +134,20 @@ class _Arriving(io.RawIOBase):
         return self._source.fileno()
 
     def readinto(self, buffer: Any) -> int | None:
-        if self._has_all:
+        if not _has_more(self._sock):
             self._before_waiting()
-        came = self._source.readinto(buffer)
-        # A socket gives what it has: less than asked for was all.
-        self._has_all = came is not None and came < len(buffer)
-        return came
+        return self._source.readinto(buffer)
 
     def close(self) -> None:
         self._source.close()
         super().close()
+
+
+def _has_more(sock: Any) -> bool:
+    """Whether reading now would not wait: bytes are at the socket, or TLS holds some that have left it already."""
+    tls, incoming = getattr(sock, "sslobj", sock), getattr(sock, "incoming", None)
+    held = (hasattr(tls, "pending") and tls.pending()) or (incoming is not None and incoming.pending)
+    return bool(held) or wait_for_read(sock, timeout=0)
 
 
 class _Response(HTTPResponse):
@@ -152,7 +157,7 @@ class _Response(HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         call = _call()
         if call is not None and call.before_waiting is not None:
-            self.fp = io.BufferedReader(_Arriving(self.fp.detach(), call.before_waiting))
+            self.fp = io.BufferedReader(_Arriving(sock, self.fp.detach(), call.before_waiting))
 
 
 class _Reporting(HTTPConnection):

@@ -81,7 +81,7 @@ class Transport:
         return clean(text, secrets=self._secrets)
 
     def without_key(self, text: str) -> str:
-        """Upstream may echo the key anywhere; it never gets further than here."""
+        """Upstream may echo the key anywhere; it never gets further than here. A key is taken to be no number."""
         return text.replace(self._key, REMOVED)
 
     def decoded(self, body: bytes) -> Any:
@@ -285,11 +285,8 @@ def chunks(response: requests.Response, call: Call) -> Iterator[bytes]:
         AnswerLost: silence, a cut, the call's time is up, or it was abandoned.
     """
     try:
-        if response.raw.chunked:
-            yield from response.raw.read_chunked(_CHUNK, decode_content=True)
-        else:
-            while part := response.raw.read1(_CHUNK, decode_content=True):
-                yield part
+        while part := response.raw.read1(_CHUNK, decode_content=True):
+            yield part
     except _TRANSPORT_FAILURES as failure:
         raise lost(call, failure) from None
     if call.abandoned:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from django.db import connection
-from django.template.loader import get_template, render_to_string
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -100,22 +100,10 @@ def _shown(turn: Turn, entry: Entry) -> bytes:
 
 def entry_html(turn: Turn, entry: Entry) -> str:
     """What an entry changes on the page. Only a literal of the event union names a template."""
-    template = _template(entry.type if entry.type in EVENT_TYPES else "unknown")
-    # Templates call what they use, and most of them use little.
-    context = {
-        "turn": turn,
-        "entry": entry,
-        "event": partial(json.loads, entry.data),
-        "doing": partial(doing, turn, [entry]),
-    }
-    html: str = template.render(context)
-    return html
-
-
-@cache
-def _template(kind: str) -> Any:
-    """Looked up once: this is the one template that is rendered ten times a second for every answer."""
-    return get_template(f"turns/events/_{kind}.html")
+    template = f"turns/events/_{entry.type}.html" if entry.type in EVENT_TYPES else "turns/events/_unknown.html"
+    # What is going on is asked for by few of the templates; the one of a frame is not among them.
+    context = {"turn": turn, "entry": entry, "event": json.loads(entry.data), "doing": partial(doing, turn, [entry])}
+    return render_to_string(template, context)
 
 
 def message(html: str, number: int | None = None) -> bytes:

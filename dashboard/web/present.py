@@ -1,4 +1,4 @@
-"""What pages show, made from cached rows: plain values with no query left to run in a template."""
+"""What pages show, made from cached rows: plain values with no query left to run in a template but a person's name."""
 
 from __future__ import annotations
 

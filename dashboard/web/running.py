@@ -22,8 +22,8 @@ DRAIN = 24.0
 """Seconds running turns get to finish after the process was told to end; less than gunicorn's own patience."""
 
 GARBAGE = 50_000
-"""Objects made and not yet freed after which Python looks for those that only hold each other; its own 700 is a few
-dozen times for every page."""
+"""Objects made and not yet freed after which Python looks for those that only hold each other; its own 700 (3.11) is a
+few dozen times for every page."""
 
 RUNNERS = Runners(upstream_client)
 WATCHING = threading.BoundedSemaphore(WATCHERS)

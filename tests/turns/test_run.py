@@ -185,6 +185,41 @@ def test_a_question_that_got_no_answer_is_in_the_log_too(
     assert logged(ended(put(session, ada)))[0] == "user_input"
 
 
+def test_who_sends_faster_than_this_reads_is_shown_meanwhile(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "LATE", 0.01)
+    script(faulty, session, event_stream(sse(*[delta(f"w{number} ") for number in range(20_000)]), sse(stop())))
+
+    turn = ended(put(session, ada))
+
+    assert logged(turn).count("text_delta") > 5
+    assert answer_of(turn).count("w") == 20_000
+
+
+def test_only_a_first_token_is_written_at_once(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once: list[tuple[list[str], bool]] = []
+    append = EVENT_LOG.append
+
+    def noted(turn_id: int, entries: Any, *rest: Any, **options: Any) -> Any:
+        at_once.append(([entry.type for entry in entries], options["at_once"]))
+        return append(turn_id, entries, *rest, **options)
+
+    monkeypatch.setattr(EVENT_LOG, "append", noted)
+    parts = [(0.0, sse(question(), call())), (0.3, sse(delta("a "))), (0.5, sse(delta("b"))), (0.5, sse(stop()))]
+    script(faulty, session, event_stream(*parts))
+    ended(put(session, ada))
+
+    assert at_once == [
+        (["user_input", "tool_call"], False),
+        (["text_delta"], True),
+        (["text_delta"], False),
+        (["stop"], False),
+    ]
+
+
 def test_later_deltas_are_joined_to_frames(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
     parts = [(0.01, sse(delta(f"w{number} "))) for number in range(100)]
     script(faulty, session, event_stream(*parts, sse(stop())))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import ssl
-import subprocess
 import threading
 import time
 import traceback
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests.adapters
 
 from dashboard.upstream import (
     AnswerLost,
@@ -418,47 +415,6 @@ def test_a_closed_client_opens_new_connections_when_asked_again(faulty: FaultySe
     client.projects()
     client.close()
     assert client.projects().complete
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate nobody signed, and its key, in one file."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return tmp_path / "cert.pem"
-
-
-@pytest.fixture
-def secure(faulty: FaultyServer, certificate: Path) -> FaultyServer:
-    """The server, speaking TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-    faulty.use_tls(context)
-    return faulty
-
-
-def test_an_unknown_certificate_is_refused_before_the_key_is_sent(secure: FaultyServer) -> None:
-    error = failure(lambda: create(LlamaCloud(f"https://127.0.0.1:{secure.port}", KEY)))
-    assert (type(error), error.outcome) == (Unreachable, "refused")
-    assert secure.requests == []
-
-
-@pytest.mark.parametrize("slow", [faults.held(30), faults.trickle(b"[" + b" " * 600 + b"]", every=0.05)])
-def test_over_tls_a_read_also_ends_within_its_budget(
-    secure: FaultyServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, slow: Answer
-) -> None:
-    # The one way to let `requests` trust a test's certificate without giving the client an option to trust less.
-    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
-    client = LlamaCloud(f"https://127.0.0.1:{secure.port}", KEY, read_budget=0.8)
-    assert client.projects().complete
-    secure.script("GET", PROJECTS, [slow], repeat=True)
-    started = time.monotonic()
-    assert type(failure(client.projects)) is AnswerLost
-    assert time.monotonic() - started < 15
 
 
 # Secrets

@@ -1,0 +1,75 @@
+"""The same over TLS, whose records come apart from the socket's bytes."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from dashboard.upstream import AnswerLost, LlamaCloud, Unreachable
+from tests.faulty import KEY, Answer, FaultyServer, event_stream, held, trickle
+from tests.upstream.test_stream import ASKED, DELTA, PATH, STOP, kinds
+from tests.upstream.test_transport import PROJECTS, create, failure
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate nobody signed, and its key, in one file."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return tmp_path / "cert.pem"
+
+
+@pytest.fixture
+def secure(faulty: FaultyServer, certificate: Path) -> FaultyServer:
+    """The server, speaking TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    faulty.use_tls(context)
+    return faulty
+
+
+def test_an_unknown_certificate_is_refused_before_the_key_is_sent(secure: FaultyServer) -> None:
+    error = failure(lambda: create(LlamaCloud(f"https://127.0.0.1:{secure.port}", KEY)))
+    assert (type(error), error.outcome) == (Unreachable, "refused")
+    assert secure.requests == []
+
+
+@pytest.mark.parametrize("slow", [held(30), trickle(b"[" + b" " * 600 + b"]", every=0.05)])
+def test_over_tls_a_read_also_ends_within_its_budget(
+    secure: FaultyServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, slow: Answer
+) -> None:
+    # The one way to let `requests` trust a test's certificate without giving the client an option to trust less.
+    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
+    client = LlamaCloud(f"https://127.0.0.1:{secure.port}", KEY, read_budget=0.8)
+    assert client.projects().complete
+    secure.script("GET", PROJECTS, [slow], repeat=True)
+    started = time.monotonic()
+    assert type(failure(client.projects)) is AnswerLost
+    assert time.monotonic() - started < 15
+
+
+def test_over_tls_too_all_that_came_while_the_reader_rested_is_read_together(
+    secure: FaultyServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS gives one record at a time, and a server that streams makes one of every event."""
+    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
+    rests: list[float] = []
+
+    def rest() -> None:
+        rests.append(time.monotonic())
+        time.sleep(0.5)
+
+    secure.script("POST", PATH, [event_stream(*[(0.01, DELTA)] * 40, STOP)])
+    client = LlamaCloud(f"https://127.0.0.1:{secure.port}", KEY)
+    with client.stream("ses-1", ASKED, before_waiting=rest) as turn:
+        assert kinds(list(turn)) == ["text_delta"] * 40 + ["stop"]
+    assert 1 <= len(rests) < 15
