@@ -87,7 +87,7 @@ def end() -> None:
 
 def _collect_garbage_rarely() -> None:
     """An eighth of the time of an answer went into looking through objects that live as long as the process."""
-    gc.collect()
+    # Without collecting first: a signal to end that comes in the middle of it would be lost in some finaliser.
     gc.freeze()
     gc.set_threshold(GARBAGE)
 
