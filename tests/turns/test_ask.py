@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.db import connection
 from django.test import Client
 
 from dashboard.audit.models import AuditEntry
-from dashboard.chats.models import ChatSession
+from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns import standing as standing_module
 from dashboard.turns.ask import BadQuestion, SessionGone, TooManyWaiting, TurnRunning, retry
 from dashboard.turns.ask import stop as stop_turn
@@ -314,3 +315,16 @@ def test_the_button_of_another_session_is_refused_and_stays_free_for_its_own(
     assert not Turn.objects.filter(session=other).exists()
     script(faulty, session, ANSWER)
     assert ended(retry(running.RUNNERS, first, actor=ada, origin=ORIGIN)).retry_of == first
+
+
+@pytest.mark.parametrize("before", [{}, {"first_asked_at": datetime(2026, 1, 2, tzinfo=UTC), "questions": 5}])
+def test_a_turns_session_shows_what_the_question_made_of_it(
+    faulty: FaultyServer, session: ChatSession, ada: User, before: dict[str, Any]
+) -> None:
+    """It is shown without being read again."""
+    ChatSession.objects.filter(pk=session.pk).update(**before)
+    turn = put(slow(faulty, session), ada)
+    stored = ChatSession.objects.get(pk=session.pk)
+    for name in ("first_asked_at", "is_running", "questions", "lock_state", "run_state"):
+        assert getattr(turn.session, name) == getattr(stored, name), name
+    assert (stored.questions, stored.lock_state) == (before.get("questions", 0) + 1, LockState.LOCKED)

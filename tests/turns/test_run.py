@@ -177,6 +177,16 @@ def test_the_question_itself_is_stored_with_what_comes_next(
     assert list(turn.log.order_by("number").values_list("number", flat=True)) == [1, 2, 3, 4]
 
 
+def test_words_that_come_before_the_echo_of_the_question_do_not_wait_with_it(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, event_stream(sse(delta("so"), question()), (60.0, sse(stop()))))
+    turn = put(session, ada)
+    until(lambda: logged(turn) == ["text_delta"], 10.0)
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+    assert logged(ended(turn)) == ["text_delta", "user_input", "text"]
+
+
 @pytest.mark.parametrize("last", [stop(is_error=True, error="no"), None])
 def test_a_question_that_got_no_answer_is_in_the_log_too(
     faulty: FaultyServer, session: ChatSession, ada: User, last: dict[str, Any] | None
