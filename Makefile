@@ -61,7 +61,7 @@ lint: $(VENV)/.dev
 	$(PY) -m djlint templates --lint --quiet
 	$(VENV)/bin/lint-imports
 
-LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 lock: $(VENV)/.dev
 	@$(PIP) install uv

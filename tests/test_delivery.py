@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from django.core.management import get_commands, load_command_class
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.env import ENVIRONMENT
 from tests.processes import ROOT, environment, manage
@@ -21,7 +24,7 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 
 def pinned(lock: str) -> dict[str, str]:
-    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE))
+    return dict(re.findall(r"^([a-z0-9-]+)(?:\[\S+\])?==(\S+)", (ROOT / lock).read_text(), re.MULTILINE))
 
 
 def declared(*extras: str) -> set[str]:
@@ -34,7 +37,7 @@ def declared(*extras: str) -> set[str]:
 def test_a_lock_pins_everything_by_hash_and_names_no_package_index(lock: str) -> None:
     text = (ROOT / lock).read_text()
 
-    blocks = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE)[1:]
+    blocks = re.split(r"^(?=[a-z0-9-]+(?:\[\S+\])?==)", text, flags=re.MULTILINE)[1:]
     assert all("--hash=sha256:" in block for block in blocks)
     assert "://" not in text
     assert "index-url" not in text
@@ -48,9 +51,24 @@ def test_locks_hold_what_the_project_declares_in_the_same_versions() -> None:
     assert runtime.items() <= development.items()
 
 
-def test_the_tests_run_on_the_pinned_versions() -> None:
-    from importlib.metadata import version
+def test_a_package_asked_for_with_an_extra_is_pinned_with_it() -> None:
+    # pip takes `name==1` for no pin of `name[extra]`: it refuses to install the day a newer `name` comes out.
+    text = (ROOT / LOCKS[1]).read_text()
+    asked = {
+        (canonicalize_name(wanted.name), extra)
+        for name in pinned(LOCKS[1])
+        if any(distributions(name=name))  # what only other systems need is not installed
+        for wanted in map(Requirement, requires(name) or ())
+        if wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+        for extra in wanted.extras
+    }
 
+    assert ("coverage", "toml") in asked
+    for name, extra in asked:
+        assert re.search(rf"^{name}\[\S*\b{extra}\b\S*\]==", text, re.MULTILINE), f"{name}[{extra}] is not pinned"
+
+
+def test_the_tests_run_on_the_pinned_versions() -> None:
     assert version("django") == pinned("requirements.lock")["django"]
 
 
