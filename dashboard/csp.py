@@ -10,15 +10,15 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
-from dashboard import style_sheet
+from dashboard import in_page
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
     """Sends the policy of ``settings.CONTENT_SECURITY_POLICY``, unless the answer brings one of its own.
 
     Django's admin scripts assign ``innerHTML``, which Trusted Types forbids, so the admin gets the same policy
-    without the two Trusted Types directives. Everything else on it stays as strict. Pages carry their style
-    sheet, which is allowed by its hash; in the admin, those that tell of an error do.
+    without the two Trusted Types directives. Everything else on it stays as strict. What pages carry in themselves
+    (``in_page``) is allowed by its hash; in the admin, those that tell of an error do.
 
     No page has a nonce, so the two policies are put together once and not for every answer, as django-csp's own
     middleware does.
@@ -35,5 +35,5 @@ class ContentSecurityPolicyMiddleware(MiddlewareMixin):
 def _policy(*, in_admin: bool) -> str:
     without = {"require-trusted-types-for": None, "trusted-types": None}
     return str(
-        build_policy(replace=without if in_admin else None, update={"style-src": [style_sheet.source()]}),
+        build_policy(replace=without if in_admin else None, update=in_page.policy()),
     )

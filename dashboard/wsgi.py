@@ -39,11 +39,11 @@ def _application() -> WSGIApplication:
         django = get_wsgi_application()
     except ConfigError as problem:
         sys.exit(f"Corral cannot start:\n{problem}")
-    from dashboard import style_sheet
+    from dashboard import in_page
     from dashboard.management.static_files import NOT_COLLECTED
 
     try:
-        style_sheet.text()
+        in_page.policy()
     except ValueError:
         sys.exit(f"Corral cannot start:\n{NOT_COLLECTED}")
     prefix = settings.CORRAL.url_prefix

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import signal
@@ -171,13 +173,16 @@ def test_under_a_prefix_pages_and_static_files_are_found_stripped_or_not(
     with running(tmp_path, "serve", f"--port={port}", DATABASE_URL=database, URL_PREFIX="/tools/corral") as started:
         page = started.wait_for_answer(f"http://127.0.0.1:{port}/accounts/login/")
         kept = requests.get(f"http://127.0.0.1:{port}/tools/corral/accounts/login/", timeout=10)
-        script = re.search(r'src="(/tools/corral/static/js/app\.[0-9a-f]+\.js)"', page.text)
+        script = re.search(r'import\("(/tools/corral/static/js/app\.[0-9a-f]+\.js)"\)', page.text)
+        starter = page.text.partition("<script>")[2].partition("</script>")[0]
 
         assert page.status_code == kept.status_code == 200
         assert 'action="/tools/corral/accounts/login/"' in page.text
         assert "Path=/tools/corral/;" in page.headers["Set-Cookie"]
         assert script
         assert requests.get(f"http://127.0.0.1:{port}{script[1]}", timeout=10).status_code == 200
+        digest = base64.b64encode(hashlib.sha256(starter.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in page.headers["Content-Security-Policy"]
         assert f"http://127.0.0.1:{port}/tools/corral/setup/" in started.output
 
 

@@ -107,14 +107,17 @@ class TestHeaders:
     @pytest.mark.django_db
     def test_pages_get_the_strict_policy_with_trusted_types(self) -> None:
         page = Client().get("/accounts/login/").content.decode()
-        sheet = page.partition("<style>")[2].partition("</style>")[0]
-        digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
-        assert "--accent" in sheet
+        carried = {tag: page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0] for tag in ("style", "script")}
+        digest = {
+            tag: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for tag, text in carried.items()
+        }
+        assert "--accent" in carried["style"]
+        assert "import(" in carried["script"]
 
         assert self.policy(Client(), "/accounts/login/") == {
             "default-src": "'self'",
-            "script-src": "'self'",
-            "style-src": f"'self' 'sha256-{digest}'",
+            "script-src": f"'self' 'sha256-{digest['script']}'",
+            "style-src": f"'self' 'sha256-{digest['style']}'",
             "img-src": "'self' data:",
             "connect-src": "'self'",
             "font-src": "'self'",

@@ -22,7 +22,7 @@ OURS = [path for path in TEMPLATES if "admin" not in path.parts]
 PARTIALS = [path for path in OURS if path.name.startswith("_")]
 SCRIPTS = sorted((STATIC / "js").glob("*.js"))
 
-COLD_LOAD = 49_000
+COLD_LOAD = 49_500
 """Bytes, compressed, of everything static a first visit can load; the limit for a page with its HTML is 60,000."""
 
 
@@ -76,10 +76,13 @@ def test_a_script_builds_no_html_from_text(path: Path) -> None:
     )
 
 
-def test_every_script_is_deferred_and_every_script_is_used() -> None:
+def test_a_page_carries_no_script_but_the_few_lines_that_fetch_them_all() -> None:
     tags = [tag for path in OURS for tag in re.findall(r"<script[^>]*>", path.read_text())]
     assert not tags, "scripts are named in js/app.js, and {% scripts %} writes the tags"
-    assert "<script defer src=" in Template("{% load corral %}{% scripts %}").render(Context())
+    starter = Template("{% load corral %}{% scripts %}").render(Context())
+    assert starter.startswith("<script>new Promise(")
+    assert re.search(r'import\("/static/js/app\.[0-9a-f]{12}\.js"\)', starter)
+    assert len(starter) < 400
 
 
 # --- Sizes ----------------------------------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ def test_colours_can_be_told_apart(front: str, back: str, least: float, theme: i
 
 def test_the_bundle_names_every_behaviour_once() -> None:
     named = scripts_of("js/app.js", (STATIC / "js/app.js").read_text())
-    own = {f"js/{path.name}" for path in (STATIC / "js").glob("*.js")} - {"js/app.js"}
+    own = {f"js/{path.name}" for path in (STATIC / "js").glob("*.js")} - {"js/app.js", "js/start.js"}
     assert sorted(named) == sorted({*own, *(f"vendor/{path.name}" for path in (STATIC / "vendor").glob("*.js"))})
 
 

@@ -49,6 +49,14 @@ def test_imports_are_written_in_place_within_their_layers(source: Path, settings
     assert "@layer parts {\nb {" in text
 
 
+def test_what_only_people_need_stays_in_the_source(source: Path, settings: Settings) -> None:
+    (source / "css/base.css").write_text("/* why,\n   in two lines */\nbody {\n  color: black;\n\n  --a: '  b';\n}\n")
+
+    _, text = collected(settings)
+
+    assert "@layer base {\nbody {\ncolor: black;\n--a: '  b';\n}\n}" in text
+
+
 def test_addresses_of_pictures_still_lead_to_them(source: Path, settings: Settings) -> None:
     _, text = collected(settings)
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from dashboard import style_sheet
+from dashboard import in_page
 from dashboard.catalog.models import Readiness
 from dashboard.chats.models import LockState, RunState
 from dashboard.static_bundle import scripts_of
@@ -49,17 +49,17 @@ RUN_MARKS = {
 @register.simple_tag
 def styles() -> SafeString:
     """The page's style sheet, in the page; while debugging, by its address."""
-    if sheet := style_sheet.text():
+    if sheet := in_page.sheet():
         return format_html("<style>{}</style>", SafeString(sheet))  # our own file, and CSS has no entities
-    return format_html('<link rel="stylesheet" href="{}">', static(style_sheet.NAME))
+    return format_html('<link rel="stylesheet" href="{}">', static(in_page.SHEET))
 
 
 @register.simple_tag
 def scripts() -> SafeString:
-    """The page's behaviours: one script, or while debugging each by itself."""
-    names = ["js/app.js"]
-    if settings.DEBUG:
-        names = scripts_of(names[0], (settings.STATICFILES_DIRS[0] / names[0]).read_text())
+    """What starts the page's behaviours; while debugging, each of them by itself."""
+    if starter := in_page.starter():
+        return format_html("<script>{}</script>", SafeString(starter))  # our own file, and scripts have no entities
+    names = scripts_of(in_page.SCRIPTS, (settings.STATICFILES_DIRS[0] / in_page.SCRIPTS).read_text())
     return format_html_join("\n", '<script defer src="{}"></script>', ((static(name),) for name in names))
 
 
@@ -180,6 +180,7 @@ def readiness_mark(readiness: Readiness | None) -> SafeString:
     return _mark(drawing, tone, readiness.label, readiness.explanation)
 
 
-def _mark(drawing: str, tone: str, label: object, explanation: str) -> SafeString:
+@cache
+def _mark(drawing: str, tone: str, label: str, explanation: str) -> SafeString:
     title = format_html(' title="{}"', explanation) if explanation else ""
     return format_html('<span class="mark mark-{}"{}>{}{}</span>', tone, title, icon(drawing), label)

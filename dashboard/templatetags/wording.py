@@ -7,7 +7,6 @@ import unicodedata
 from datetime import datetime
 
 from django.utils import timezone
-from django.utils.formats import date_format
 
 NOTHING = "–"
 SHARING = {
@@ -35,6 +34,8 @@ def visible(text: str, limit: int, *, lines: bool = False) -> str:
         lines: keep single line breaks.
     """
     candidate = text[: limit * 8]
+    if candidate.isascii() and candidate.isprintable():
+        return _cut(_SPACES.sub(" ", candidate).strip(), limit, is_all=len(candidate) == len(text))
     kept: list[str] = []
     marks = 0
     for character in candidate:
@@ -50,9 +51,11 @@ def visible(text: str, limit: int, *, lines: bool = False) -> str:
     shown = _STRAY_JOINER.sub("", "".join(kept))
     shown = "\n".join(_SPACES.sub(" ", line).strip() for line in _split(shown)) if lines else _SPACES.sub(" ", shown)
     shown = _BLANK_LINES.sub("\n", shown).strip()
-    if len(shown) <= limit and len(candidate) == len(text):
-        return shown
-    return shown[: limit - 1].rstrip() + "…"
+    return _cut(shown, limit, is_all=len(candidate) == len(text))
+
+
+def _cut(shown: str, limit: int, *, is_all: bool) -> str:
+    return shown if is_all and len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
 
 
 def _split(text: str) -> list[str]:
@@ -66,7 +69,8 @@ def relative(moment: datetime, now: datetime) -> str:
         return "just now"
     days = (timezone.localdate(now) - timezone.localdate(moment)).days
     if seconds <= -3600 or days > 30:
-        return date_format(timezone.localtime(moment), "j M Y")
+        local = timezone.localtime(moment)
+        return f"{local.day} {local:%b %Y}"
     if seconds < 3600:
         return _ago(max(1, round(seconds / 60)), "minute")
     if seconds < 12 * 3600 or days == 0:
@@ -80,7 +84,8 @@ def _ago(count: int, unit: str) -> str:
 
 def exact(moment: datetime) -> str:
     """The local date and time, spelled out."""
-    return date_format(timezone.localtime(moment), "j F Y, H:i T")
+    local = timezone.localtime(moment)
+    return f"{local.day} {local:%B %Y, %H:%M %Z}"
 
 
 def duration(milliseconds: float | None) -> str:

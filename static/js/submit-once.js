@@ -40,10 +40,12 @@
   if (token && isBack && history.state?.sent) {
     const fresh = token.value;
     token.value = history.state.sent;
-    addEventListener("load", () => {
-      token.form.addEventListener("change", () => { token.value = fresh; });
-    });
+    // What the browser fills in again, before the page has loaded, is no change by a person.
+    const watch = () => token.form.addEventListener("change", () => { token.value = fresh; });
+    if (document.readyState === "complete") watch();
+    else addEventListener("load", watch);
   }
 
-  document.querySelector("[data-focus]")?.focus();
+  // Unless somebody was quicker than the scripts and is on the way already.
+  if (document.activeElement === document.body) document.querySelector("[data-focus]")?.focus();
 })();

@@ -6,6 +6,16 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, expect
 
 NARROW, WIDE = 320, 1280
+STARTED = """async () => {
+  if (![...document.scripts].some(({text}) => text.includes("/static/js/app"))) return 0;
+  const fetched = () => performance.getEntriesByType("resource").find(({name}) => name.includes("/static/js/app"));
+  for (let waited = 0; !fetched(); waited += 10) {
+    if (waited > 5000) return 0;
+    await new Promise((look) => setTimeout(look, 10));
+  }
+  await import(fetched().name);
+  return fetched().startTime;
+}"""
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 LISTEN = """
 window.__violations = [];
@@ -32,6 +42,12 @@ class Complaints(list[str]):
     def expect(self, *words: str) -> None:
         """Let complaints with these words pass."""
         self._expected += words
+
+
+def started(page: Page) -> float:
+    """Wait until the page's scripts have started, which a test can outrun; when their fetch began, in milliseconds."""
+    began: float = page.evaluate(STARTED)
+    return began
 
 
 def axe(page: Page) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests import engines
-from tests.e2e.browser import LISTEN, WIDE, Complaints
+from tests.e2e.browser import LISTEN, WIDE, Complaints, started
 from tests.e2e.houses import COOKIE, MAIN_DOCUMENTS, House, house, plant
 from tests.env import API_KEY
 from tests.faulty import FaultyServer
@@ -88,6 +88,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def patient(page: Page, opens: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, and back only when the page's scripts have started, as a person would be."""
+
+    def opened(*args: Any, **options: Any) -> Any:
+        answer = opens(*args, **options)
+        started(page)
+        return answer
+
+    return opened
+
+
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Visit]:
     """Open a tab: ``visit(house, "ada", "/sessions/", **options of the browser context)``.
@@ -106,6 +117,9 @@ def visit(chromium: Browser) -> Iterator[Visit]:
         if person:
             context.add_cookies([{"name": COOKIE, "value": house.cookies[person], "url": house.url}])
         page = context.new_page()
+        if options.get("java_script_enabled", True):
+            page.goto = patient(page, page.goto)  # type: ignore[method-assign]
+            page.reload = patient(page, page.reload)  # type: ignore[method-assign]
         complaints = Complaints(page)
         complaints.expect(*expect)
         open_tabs.append((context, page, complaints))

@@ -62,7 +62,7 @@ def test_what_is_wrong_with_a_form_gets_the_focus_and_leads_to_the_field(visit: 
     page = visit(home, "ada", "/sessions/new/", expect=("Failed to load resource",))
     tab_to(page, "Create session")
     page.keyboard.press("Enter")
-    page.get_by_role("alert").wait_for()
+    expect(page.get_by_role("alert")).to_be_focused()
     assert "There is a problem" in focused(page)
     page.keyboard.press("Tab")
     assert "Choose at least one source" in focused(page)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import settle
+from tests.e2e.browser import settle, started
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 
@@ -81,8 +81,45 @@ def test_a_second_visit_loads_no_file_again(visit: Visit, home: House) -> None:
     page.goto("/sessions/new/", wait_until="networkidle")
     page.goto("/sessions/", wait_until="networkidle")
 
-    again = [url for key, url in wire.urls.items() if "/static/css/" in url and wire.sizes.get(key, 0) > 0]
+    again = [url for key, url in wire.urls.items() if "/static/" in url and wire.sizes.get(key, 0) > 0]
     assert again == []
+
+
+TELLS_NO_PAINT = "PerformanceObserver.prototype.observe = () => {};"
+WAITS_FOR_EVER = """
+const timer = setTimeout;
+window.setTimeout = (work, delay) => delay === 1000 ? 0 : timer(work, delay);
+"""
+IN_THE_BACKGROUND = "Object.defineProperty(Document.prototype, 'hidden', {get: () => true});"
+COMES_TO_THE_FRONT = """
+const show = () => document.dispatchEvent(new Event("visibilitychange", {bubbles: true}));
+document.addEventListener("DOMContentLoaded", show);
+"""
+
+
+def test_something_is_seen_before_scripts_are_fetched(visit: Visit, home: House) -> None:
+    page = visit(home, "ada", "/sessions/new/")
+
+    assert started(page) >= page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        TELLS_NO_PAINT,
+        TELLS_NO_PAINT + WAITS_FOR_EVER + IN_THE_BACKGROUND,
+        TELLS_NO_PAINT + WAITS_FOR_EVER + COMES_TO_THE_FRONT,
+    ],
+    ids=["no paint told", "in the background", "comes to the front"],
+)
+def test_scripts_start_although_nothing_is_painted(visit: Visit, home: House, script: str) -> None:
+    page = visit(home, "ada", "/sessions/")
+    page.add_init_script(script)
+    page.goto("/sessions/new/")
+
+    page.get_by_label("Search names").fill("no such words")
+
+    expect(page.locator("[data-filter-none]")).to_be_visible()
 
 
 def test_a_thousand_sources_can_be_searched_while_typing(visit: Visit, faulty_home: House) -> None:
