@@ -22,4 +22,13 @@
 
   // After the swap's other parts have found their places.
   document.addEventListener("htmx:after:swap", () => setTimeout(look));
+
+  // Another window of this browser that shows the same session need not wait for its next renewal.
+  const windows = new BroadcastChannel("corral-asked");
+  windows.addEventListener("message", ({ data }) => {
+    if (data === location.pathname) document.dispatchEvent(new CustomEvent("corral:visible"));
+  });
+  document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
+    if (ctx.sourceElement.matches("form[data-ask]") && ctx.response.raw.ok) windows.postMessage(location.pathname);
+  });
 })();

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.browser import started
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House, house
 from tests.localcloud.fixtures import StartLocalcloud
@@ -39,6 +40,7 @@ def begin(page: Page, *sources: str) -> str:
         page.get_by_role("checkbox", name=source).check()
     page.get_by_role("button", name="Create session").click()
     page.wait_for_url(re.compile("/sessions/ses-[^/]+/"))
+    started(page)
     return page.url
 
 

@@ -71,6 +71,17 @@ def test_two_tabs_see_the_same(visit: Visit, home: House) -> None:
     assert page.locator("#turn-1-steps > li").count() == other.locator("#turn-1-steps > li").count()
 
 
+def test_a_second_window_of_the_same_session_learns_of_a_question_at_once(visit: Visit, home: House) -> None:
+    page = open_session(visit, home)
+    beside = page.context.new_page()
+    beside.goto(page.url, wait_until="networkidle")
+    asked = ask(page)
+
+    expect(beside.locator("#turn-1")).to_be_visible(timeout=10_000)  # its regions renew themselves every 30 seconds
+    ended(asked)
+    ended(beside.locator("#turn-1"))
+
+
 def test_a_reload_in_the_middle_loses_nothing(visit: Visit, home: House) -> None:
     page = open_session(visit, home)
     turn = ask(page)
