@@ -8,6 +8,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.template import Context, Template
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashboard.catalog.models import Readiness
 from dashboard.chats.models import LockState, RunState
@@ -57,6 +59,16 @@ def test_white_space_collapses_to_one_line() -> None:
 def test_a_long_text_is_cut_and_says_so() -> None:
     assert corral.plain("word " * 3000, 12) == "word word w…"
     assert corral.plain("exactly twelve"[:12], 12) == "exactly twel"
+
+
+@given(st.text(st.characters(max_codepoint=0x7E), max_size=200), st.integers(2, 20), st.booleans())
+def test_plain_text_takes_a_shorter_way_to_the_same_words(text: str, limit: int, lines: bool) -> None:
+    longer_way = "\u200b" + text[: limit * 8 - 1]
+
+    if len(text) < limit * 8:
+        assert wording.visible(text, limit, lines=lines) == wording.visible(longer_way, limit, lines=lines)
+    else:
+        assert wording.visible(text, limit, lines=lines).endswith("…")
 
 
 def test_text_hidden_behind_a_flood_of_invisible_characters_is_cut_too() -> None:
