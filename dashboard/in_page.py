@@ -33,13 +33,18 @@ def sheet() -> str:
     return "" if settings.DEBUG else _collected(SHEET)
 
 
+@cache
+def _starter() -> str:
+    return REMARK.sub("", _collected(STARTER)).replace("app.js", static(SCRIPTS))
+
+
 def starter() -> str:
     """The script that starts the others; empty while debugging.
 
     Raises:
         ValueError: the static files are not collected.
     """
-    return "" if settings.DEBUG else REMARK.sub("", _collected(STARTER)).replace("app.js", static(SCRIPTS))
+    return "" if settings.DEBUG else _starter()
 
 
 @cache

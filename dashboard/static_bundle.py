@@ -17,7 +17,8 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 IMPORT = re.compile(r"""@import\s+url\(["']?(?P<file>[^"')]+)["']?\)\s*(?:layer\((?P<layer>[\w.-]+)\))?\s*;""")
 SCRIPT = re.compile(r"""^import "(?P<file>[^"]+)";$""", re.MULTILINE)
-"""A line of ``app.js``. What it names is a plain script, not a module, and becomes a block of its own."""
+"""A line of ``app.js``. What it names becomes a block of its own in a module (js/start.js); while debugging each is a
+plain script, so they must run as both."""
 SPARE = re.compile(r"""/\*.*?\*/\n?|(?<=\n)\s+""", re.DOTALL)
 """Remarks, indents and empty lines of a style sheet: a tenth of what every page carries (dashboard/in_page.py)."""
 URL = re.compile(r"""url\((?P<quote>["']?)(?P<file>[^"')]+)(?P=quote)\)""")

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -58,6 +59,10 @@ class ReadOnlyAdmin(AnyModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Use the list that leaves out what is not shown."""
         return LeanChangeList
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Whether an address may ask for this: declared filters aside, a column's value, as Corral's own links do."""
+        return LOOKUP_SEP not in lookup and super().lookup_allowed(lookup, value, request)
 
     def for_list(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow ``rows`` to what a list needs of them."""

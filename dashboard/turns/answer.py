@@ -19,6 +19,8 @@ MAX_CITATIONS = 60
 """Places of one answer that are kept."""
 NO_STEP = ("user_input", "text", "text_delta", "thinking_delta", "stop")
 """Entries that are no step between the question and its answer."""
+MAX_STEPS = 2_000
+"""Steps of one answer that are kept, so that a page can show them; no answer has needed a hundred."""
 KEPT_TYPE = 40
 
 
@@ -74,7 +76,9 @@ class Answer:
             entries.append(self._complete(event))
             return entries
         self._note(event)
-        entries.append(self._entry(event.type or "unknown", event.raw))
+        kind = _kind_of(event)
+        if kind in NO_STEP or len(self.steps) < MAX_STEPS:
+            entries.append(self._entry(kind, event.raw))
         return entries
 
     def frame(self) -> list[Entry]:
@@ -163,6 +167,12 @@ class Answer:
         if entry.type not in NO_STEP:
             self.steps.append(entry)
         return entry
+
+
+def _kind_of(event: upstream.Event) -> str:
+    """What names an event in the log: a type of the union only for one that has that type's fields."""
+    claims_too_much = isinstance(event, upstream.UnknownEvent) and event.type in upstream.EVENT_TYPES
+    return "unknown" if claims_too_much or not event.type else event.type
 
 
 def missing_steps(whole: Answer, *, seen: int, number: int) -> list[Entry]:

@@ -95,7 +95,7 @@ def ask(
         session: where to ask.
         actor: who asks.
         prompt: 1 to 1,000 Unicode code points.
-        nonce: the form's own; a second submission returns the first one's turn.
+        nonce: the form's own; a second submission returns the first one's turn, if it says the same.
         origin: where the request came from.
         index_ids: for a session whose sources are chosen with each question: 1 to 10; ignored otherwise, because a
             bound session is sent exactly its bound set (contract.md §6).
@@ -109,7 +109,7 @@ def ask(
         BadQuestion, SessionGone, TurnRunning, TooManyWaiting: nothing was asked.
     """
     if (again := _sent_before(session, actor, nonce)) is not None:
-        return again
+        return _as_it_was(again, prompt, index_ids, require_all_indexes)
     sources = _sources(session, index_ids)
     _check(session, prompt)
     turn = Turn(
@@ -127,7 +127,7 @@ def ask(
             _store(runners, turn, actor, origin)
     except IntegrityError:
         if (again := _sent_before(session, actor, nonce)) is not None:
-            return again
+            return _as_it_was(again, prompt, index_ids, require_all_indexes)
         raise TurnRunning(Turn.objects.live().filter(session=session).first()) from None
     # What the statement has made of it, for whoever shows the session next.
     session.first_asked_at = session.first_asked_at or turn.asked_at
@@ -174,12 +174,27 @@ def _sent_before(session: ChatSession, actor: User, nonce: str) -> Turn | None:
     """The turn this form made already.
 
     Raises:
-        BadQuestion: somebody else's form had the same nonce, which no form of ours has.
+        OtherForm: somebody else's form had the same nonce, which no form of ours has.
     """
     again = find_one(Turn, "nonce", nonce)
-    if again is not None and (again.session_id, again.asked_by_id) != (session.pk, actor.pk):
+    if again is None:
+        return None
+    if (again.session_id, again.asked_by_id) != (session.pk, actor.pk):
         raise OtherForm
+    again.session = session
     return again
+
+
+def _as_it_was(turn: Turn, prompt: str, index_ids: tuple[str, ...], require_all_indexes: bool) -> Turn:
+    """The turn, if the form says what it said when the turn was made.
+
+    Raises:
+        TurnRunning, OtherForm: somebody saw no answer to the first sending and changed the question before the second.
+    """
+    said = (prompt, require_all_indexes, [] if turn.session.is_bound else list(dict.fromkeys(index_ids)))
+    if said == (turn.prompt, turn.require_all_indexes, [] if turn.session.is_bound else turn.index_ids):
+        return turn
+    raise TurnRunning(turn) if turn.is_live else OtherForm
 
 
 def _store(runners: Runners, turn: Turn, actor: User, origin: Origin) -> None:

@@ -117,6 +117,7 @@ def _tell_session(turn: Turn, state: TurnState, answer: Answer) -> None:
             "job_duration_ms": known["duration_ms"],
             "job_is_error": state == TurnState.FAILED,
             "job_error": answer.stop.error or "",
+            "job_export_config_ids": None,  # the last run's; a stop event does not tell this one's
             "job_input_tokens": known["input_tokens"],
             "job_output_tokens": known["output_tokens"],
             "last_updated_at": timezone.now(),

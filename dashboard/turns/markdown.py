@@ -5,6 +5,7 @@ Raw HTML is text, images are links (nothing is loaded from elsewhere), and only 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import nh3
@@ -21,6 +22,11 @@ ATTRIBUTES = {"a": {"href", "title"}, "div": set(BOX), "ol": {"start"}, "td": {"
 FORCED_CUT = 64 * 1024
 """Characters of one unfinished block after which it is cut, so that neither time nor memory grows with it."""
 
+_table = import_module("markdown_it.rules_block.table")  # not the function of that name which the package shows
+vars(_table)["MAX_AUTOCOMPLETED_CELLS"] = 100
+"""Cells that rows shorter than their table's head are filled up with. After the 65,536 of markdown-it a table ends too,
+but twenty kilobytes of such tables were half a minute's work and megabytes of a page."""
+
 _md = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"]).disable("image")
 _BOX_OPENS = "".join(f' {name}="{value}"' for name, value in BOX.items())
 _md.add_render_rule("table_open", lambda *_: f"<div{_BOX_OPENS}><table>\n")
@@ -29,6 +35,7 @@ _sanitise = nh3.Cleaner(
     tags=TAGS,
     attributes=ATTRIBUTES,
     url_schemes={"http", "https", "mailto"},
+    url_relative="deny",  # an answer knows no address of ours, and must not pose as a page of Corral
     link_rel="noopener noreferrer nofollow",
     strip_comments=True,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import requests
@@ -42,15 +43,13 @@ def fetch_presigned(url: str, *, proxies: Mapping[str, str] | None = None) -> Co
     """
     if not url.startswith(("https://", "http://")):
         raise UnreadableAnswer("the attachment's address is not a web address")
-    with requests.Session() as session, Call(SECONDS, safe=True) as call, call.on_this_thread():
-        session.trust_env = False
-        session.headers["Accept-Encoding"] = "identity"
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, Adapter())
+    with closing(Adapter()) as adapter, Call(SECONDS, safe=True) as call, call.on_this_thread():
         try:
-            timeout = (CONNECT_SECONDS, GAP)
-            through = dict(proxies or {})
-            with session.get(url, stream=True, timeout=timeout, allow_redirects=False, proxies=through) as response:
+            prepared = requests.Request("GET", url, headers={"Accept-Encoding": "identity"}).prepare()
+            # Not by a session: even told not to follow, it would read a redirect's body whole, however long.
+            with adapter.send(
+                prepared, stream=True, timeout=(CONNECT_SECONDS, GAP), verify=True, proxies=dict(proxies or {})
+            ) as response:
                 return _read(response)
         except (requests.RequestException, HTTPError, OSError, ValueError):
             # "from None": the address is in the exception's text. An address that is none is a ValueError.

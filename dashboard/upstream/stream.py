@@ -11,9 +11,9 @@ from typing import Any, Self
 import requests
 
 from dashboard.upstream.connections import Call
-from dashboard.upstream.contract import Event, Stop, UnknownEvent, read_event
+from dashboard.upstream.contract import Event, Stop, TextDelta, ThinkingDelta, UnknownEvent, read_event
 from dashboard.upstream.endpoint import Request
-from dashboard.upstream.errors import AnswerLost, UnreadableAnswer
+from dashboard.upstream.errors import AnswerLost, UnreadableAnswer, UpstreamError
 from dashboard.upstream.failures import told
 from dashboard.upstream.sse import ServerEvent, SseDecoder
 from dashboard.upstream.transport import Transport, chunks, log_call
@@ -23,6 +23,7 @@ GAP_SECONDS = 60.0
 STREAM_BYTES = 256 * 1024 * 1024
 """Bytes of one whole turn."""
 
+Delta = TextDelta | ThinkingDelta
 _IGNORED = frozenset({"[DONE]"})
 
 
@@ -94,6 +95,36 @@ class TurnStream:
         self._call.abandon()
 
     def __iter__(self) -> Iterator[Event]:
+        """The events. Of a growing text, what may be the beginning of a key waits for the next of its kind."""
+        waits: Delta | None = None
+        try:
+            for event in self._events():
+                if waits is not None and type(event) is not type(waits):
+                    yield waits
+                    waits = None
+                if isinstance(event, Delta):
+                    shown, waits = self._without_key(waits, event)
+                    if shown is not None:
+                        yield shown
+                else:
+                    yield event
+        except UpstreamError:
+            if waits is not None:
+                yield waits
+            raise
+        if waits is not None:
+            yield waits
+
+    def _without_key(self, waited: Delta | None, delta: Delta) -> tuple[Delta | None, Delta | None]:
+        """What can be read of a delta after the one that waited, and what has to wait now."""
+        text = self._transport.without_key((waited.content if waited else "") + delta.content)
+        end = len(text) - self._transport.begins_key(text)
+        if end == len(delta.content) and text == delta.content:
+            return delta, None
+        parts = [type(delta)(content=part) if part else None for part in (text[:end], text[end:])]
+        return parts[0], parts[1]
+
+    def _events(self) -> Iterator[Event]:
         if self._response is None:
             raise RuntimeError("A turn is read inside its with block.")
         decoder, failed = SseDecoder(), ""

@@ -84,6 +84,15 @@ class Transport:
         """Upstream may echo the key anywhere; it never gets further than here. A key is taken to be no number."""
         return text.replace(self._key, REMOVED)
 
+    def begins_key(self, text: str) -> int:
+        """How many characters at the end of a text may be the beginning of the key, whose rest is still to come."""
+        start = max(0, len(text) - len(self._key) + 1)
+        while (start := text.find(self._key[0], start)) >= 0:
+            if self._key.startswith(text[start:]):
+                return len(text) - start
+            start += 1
+        return 0
+
     def decoded(self, body: bytes) -> Any:
         """A JSON document of upstream's without the key.
 

@@ -8,6 +8,7 @@ entries) is mended by a snapshot too.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Generator, Iterator
 from datetime import timedelta
 from functools import partial
@@ -33,13 +34,15 @@ LOOK_UP = 1.0
 """Seconds a reader waits for news before it looks whether the process is to end."""
 SILENCE = 25.0
 """Seconds of silence after which the stream ends; the browser comes back with its cursor and the thread is free."""
+AGE = 60.0
+"""Seconds after which a stream ends although its answer does not: who comes back is asked again who they are."""
 QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
 CLOSING = "turn-ended"
 
 
 def stream(turn: Turn, cursor: int | None) -> Generator[bytes]:
-    """Everything a reader still lacks of a turn, until its end or until it is silent for long.
+    """Everything a reader still lacks of a turn, until its end, or until it is silent or open for long.
 
     Args:
         turn: the turn.
@@ -54,12 +57,12 @@ def stream(turn: Turn, cursor: int | None) -> Generator[bytes]:
 
 def _follow(turn: Turn, channel: Channel, cursor: int | None) -> Iterator[bytes]:
     seen, silent = cursor or 0, 0.0
-    told = False
+    told, closes_at = False, time.monotonic() + AGE
     if cursor is None:
         entries, _ = channel.after(0, 0)
         seen = entries[-1].number if entries else 0
         yield message(snapshot(turn, entries), seen)
-    while silent < SILENCE:
+    while silent < SILENCE and time.monotonic() < closes_at:
         entries, ended = channel.after(seen, LOOK_UP)
         if channel.dropped or EVENT_LOG.sends_away:
             return

@@ -15,8 +15,8 @@ from dashboard.turns.eventlog import EVENT_LOG, forget_after_fork
 from dashboard.turns.runners import Runners
 
 WATCHERS = 224
-"""Requests of one process that may wait for a live answer at the same time: all its threads but the 32 that ordinary
-pages need. Whoever comes later asks again every two seconds instead (decision 10)."""
+"""Requests of one process that may wait for a live answer at the same time. Whoever comes later asks again every two
+seconds instead (decision 10)."""
 
 DRAIN = 24.0
 """Seconds running turns get to finish after the process was told to end; less than gunicorn's own patience."""

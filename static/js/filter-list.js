@@ -23,6 +23,10 @@
     document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
   };
 
+  for (const button of document.querySelectorAll("[data-show]")) button.remove();
+  for (const input of document.querySelectorAll("[data-filter]")) {
+    if (input.value !== input.defaultValue) narrow(input); // typed before this script came
+  }
   document.addEventListener("input", (event) => {
     if (event.target.matches("[data-filter]")) narrow(event.target);
   });

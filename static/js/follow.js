@@ -65,7 +65,9 @@
   // A conversation opens at its newest question; a reload or "back" stays where the browser puts it.
   const [visit] = performance.getEntriesByType("navigation");
   const last = turns.lastElementChild;
-  if (visit?.type === "navigate" && !location.hash && last) {
+  // Who has moved already, while the scripts were on their way, is left alone; so is what a message says at the top.
+  const settled = scrollY > 0 || document.activeElement !== document.body;
+  if (visit?.type === "navigate" && !location.hash && last && !settled) {
     if (last.querySelector("[data-live]")) toEnd();
     else if (turns.children.length > 1) last.scrollIntoView({ block: "start", behavior: "instant" });
   }

@@ -132,3 +132,8 @@ def test_hostile_titles_stay_text_in_the_list(admin_client: Client, make_session
 @pytest.mark.usefixtures("sessions")
 def test_a_session_is_opened_by_its_title(admin_client: Client) -> None:
     assert "100% sure" in listed(admin_client, "chatsession", q="failed")
+
+
+@pytest.mark.parametrize("lookup", ["raw__contains", "owner__password__startswith", "title__regex", "questions__gt"])
+def test_an_address_cannot_ask_for_more_than_the_filters_do(admin_client: Client, lookup: str) -> None:
+    assert admin_client.get(f"/admin/dashboard/chatsession/?{lookup}=1").status_code == 400

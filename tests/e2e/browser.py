@@ -10,7 +10,7 @@ STARTED = """async () => {
   if (![...document.scripts].some(({text}) => text.includes("/static/js/app"))) return 0;
   const fetched = () => performance.getEntriesByType("resource").find(({name}) => name.includes("/static/js/app"));
   for (let waited = 0; !fetched(); waited += 10) {
-    if (waited > 5000) return 0;
+    if (waited > 20000) throw new Error("the scripts never came");
     await new Promise((look) => setTimeout(look, 10));
   }
   await import(fetched().name);
@@ -45,7 +45,11 @@ class Complaints(list[str]):
 
 
 def started(page: Page) -> float:
-    """Wait until the page's scripts have started, which a test can outrun; when their fetch began, in milliseconds."""
+    """Wait until the page's scripts have started, which a test can outrun; when their fetch began, in milliseconds.
+
+    Raises:
+        playwright.sync_api.Error: they never did.
+    """
     began: float = page.evaluate(STARTED)
     return began
 

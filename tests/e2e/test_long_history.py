@@ -106,3 +106,14 @@ def test_a_two_megabyte_answer_opens_at_once_and_goes_on_when_asked_for(visit: V
 
     expect(paragraphs).not_to_have_count(before)
     assert page.evaluate("window.__longest") < FROZEN
+
+
+def test_a_conversation_opens_at_its_newest_question_before_any_script_runs(visit: Visit, old_house: House) -> None:
+    opened(visit, old_house, "years", QUESTIONS)
+    page = visit(old_house, "ada", "", expect=("Failed to load resource", "dynamically imported module"))
+    page.route("**/static/js/app*", lambda route: route.abort())
+    Page.goto(page, old_house.path("years"))  # without waiting for scripts
+
+    place = page.locator(f"#turn-{QUESTIONS}").bounding_box()
+    assert place is not None
+    assert 0 <= place["y"] < 200

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dashboard.turns import answer as answers
 from dashboard.turns import markdown
 from dashboard.turns.answer import MAX_CITATIONS, PIECE, Answer, Entry
 from dashboard.turns.markdown import Settler, render
-from dashboard.upstream import read_event
+from dashboard.upstream import EVENT_TYPES, UnknownEvent, read_event
 from dashboard.web.live import fold
 from tests.turns.conftest import call, delta, question, result, stop, text
 
@@ -224,3 +225,39 @@ def test_a_question_is_no_step() -> None:
         answer.take(read_event(event))
 
     assert [entry.type for entry in answer.steps] == ["tool_call", "tool_result", "surprise"]
+
+
+@pytest.mark.parametrize("fields", [{}, {"content": None}, {"content": 5}])
+@pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
+def test_an_event_without_its_fields_is_not_what_it_claims(kind: str, fields: dict[str, Any]) -> None:
+    answer = Answer()
+    event = read_event({"type": kind, **fields})
+
+    entries = answer.take(event)
+
+    if isinstance(event, UnknownEvent):
+        assert [entry.type for entry in entries] == ["unknown"]
+
+
+def test_steps_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MAX_STEPS", 3)
+    answer = Answer()
+
+    made = [answer.take(read_event({"type": "odd"})) for _ in range(5)]
+    assert [len(entries) for entries in made] == [1, 1, 1, 0, 0]
+
+    assert answer.take(read_event({"type": "text", "content": "Because."}))[0].number == 4
+
+
+def test_a_table_is_not_filled_up_without_end() -> None:
+    narrow = "|a" * 256 + "\n" + "|-" * 256 + "\n" + "x\n" * 256
+    small = "|a" * 10 + "\n" + "|-" * 10 + "\n" + "x\n" * 10 + "\n"
+
+    assert len(render(narrow * 12)) < 20 * len(narrow * 12)
+    assert len(render(small * 300)) < 40 * len(small * 300)
+    assert render(small).count("<td>") == 100
+
+
+@pytest.mark.parametrize("address", ["/accounts/logout/", "sessions/new/", "//example.org/", "#main", "?prompt=hi"])
+def test_a_link_in_an_answer_leads_to_no_page_of_ours(address: str) -> None:
+    assert "href" not in render(f"[here]({address})")

@@ -15,7 +15,7 @@ from django.test import Client
 from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns import standing as standing_module
-from dashboard.turns.ask import BadQuestion, SessionGone, TooManyWaiting, TurnRunning, retry
+from dashboard.turns.ask import BadQuestion, OtherForm, SessionGone, TooManyWaiting, TurnRunning, retry
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import claim, place_in_queue
@@ -70,6 +70,36 @@ def test_one_form_sent_eight_times_at_once_is_one_question(
     assert AuditEntry.objects.filter(action="turn.asked").count() == 1
     session.refresh_from_db()
     assert session.questions == 1
+
+
+def test_a_question_changed_after_a_lost_answer_is_not_taken_for_the_first_one(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    slow(faulty, session)
+    first = put(session, ada, "Why?", nonce="the same")
+
+    with pytest.raises(TurnRunning) as refused:
+        put(session, ada, "Why not?", nonce="the same")
+    assert refused.value.turn == first
+    with pytest.raises(TurnRunning):
+        put(session, ada, "Why?", nonce="the same", require_all_indexes=True)
+    assert put(session, ada, "Why?", nonce="the same") == first
+
+    stop_turn(running.RUNNERS, first, actor=ada, origin=ORIGIN)
+    ended(first)
+    with pytest.raises(OtherForm):
+        put(session, ada, "Why not?", nonce="the same")
+    assert Turn.objects.count() == 1
+
+
+def test_other_sources_for_the_same_question_are_another_question(faulty: FaultyServer, ada: User) -> None:
+    free = make_session(faulty, index_ids=None)
+    script(faulty, free, ANSWER)
+    first = ended(put(free, ada, nonce="the same", index_ids=("idx-reports", "idx-reports")))
+
+    assert put(free, ada, nonce="the same", index_ids=("idx-reports",)) == first
+    with pytest.raises(OtherForm):
+        put(free, ada, nonce="the same", index_ids=("idx-policies",))
 
 
 def test_of_eight_questions_at_once_a_session_answers_one(

@@ -250,6 +250,34 @@ def test_silence_is_filled_with_comments_and_ends_the_stream(
     assert turn.is_live
 
 
+def test_a_stream_that_was_open_for_long_ends_so_that_its_reader_is_asked_for_again(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "AGE", 0.5)
+    script(faulty, session, event_stream(sse(question()), *[(0.1, sse(delta("more "))) for _ in range(30)]))
+    turn = put(session, ada)
+
+    sent = messages(watch(browser, turn))
+
+    assert sent
+    assert all(name != "turn-ended" for _, name, _ in sent)
+    turn.refresh_from_db()
+    assert turn.is_live
+
+
+def test_a_live_page_survives_an_event_that_lacks_what_it_should_have(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    odd: list[dict[str, Any]] = [{"type": "text_delta", "content": None}, {"type": "text"}]
+    script(faulty, session, event_stream(sse(question(), delta("Half"), *odd, delta(" done")), (60.0, b"")))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").count() == 2)
+
+    page = browser.get(f"/sessions/{session.session_id}/").content.decode()
+
+    assert "Half done" in page
+
+
 def test_a_process_that_ends_sends_its_readers_away(
     faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
 ) -> None:

@@ -101,3 +101,13 @@ def test_an_image_comes_through_the_proxy_of_every_other_call(faulty: FaultyServ
     found = fetch_presigned("http://storage.invalid/image", proxies={"http": faulty.url, "https": faulty.url})
 
     assert found.content == PNG
+
+
+def test_of_a_redirect_nothing_is_read(faulty: FaultyServer) -> None:
+    began = time.monotonic()
+    endless = Answer(302, headers={"Location": "/elsewhere"}, parts=[(0.0, b"x"), (30.0, b"x")])
+
+    with pytest.raises(UnreadableAnswer):
+        fetched(faulty, endless)
+
+    assert time.monotonic() - began < content.GAP

@@ -21,6 +21,7 @@ from dashboard.upstream import (
     Stop,
     Text,
     TextDelta,
+    ThinkingDelta,
     TurnStream,
     UnknownEvent,
     Unreachable,
@@ -29,6 +30,7 @@ from dashboard.upstream import (
     UserInput,
     stream,
 )
+from dashboard.upstream.jsontext import REMOVED
 from tests.faulty import KEY, Answer, FaultyServer, event_stream, failing, held, page, redirect, reset
 
 PATH = "/api/v1/chat/ses-1/messages/stream"
@@ -345,3 +347,28 @@ def test_a_question_outside_the_contract_is_never_made(odd: dict[str, Any]) -> N
     with pytest.raises(ValidationError):
         ChatParams.model_validate({"index_ids": ["idx-1"], "prompt": "Why?"} | odd)
     assert ChatParams(index_ids=["idx-1"], prompt="🦙" * 1000)
+
+
+@pytest.mark.parametrize("kind", ["text_delta", "thinking_delta"])
+@pytest.mark.parametrize("size", [1, 3, len(KEY) - 1])
+def test_a_key_spread_over_several_events_is_none_either(faulty: FaultyServer, kind: str, size: int) -> None:
+    said = f"so {KEY[:7]} is {KEY}, lla"
+    parts = [frame(kind, content=said[start : start + size]) for start in range(0, len(said), size)]
+
+    events, error = read(ask(faulty, event_stream(QUESTION, *parts, ANSWER, STOP)))
+
+    assert error is None
+    assert kinds(events)[-2:] == ["text", "stop"]
+    assert "".join(str(getattr(event, "content", "")) for event in events if event.type == kind) == said.replace(
+        KEY, REMOVED
+    )
+
+
+def test_what_may_begin_a_key_is_read_when_the_answer_is_cut_or_turns_to_something_else(faulty: FaultyServer) -> None:
+    begins = KEY[:5]
+    parts = [frame("thinking_delta", content=begins), frame("text_delta", content=begins)]
+
+    events, error = read(ask(faulty, event_stream(*parts)))
+
+    assert isinstance(error, AnswerLost)
+    assert events == [ThinkingDelta(content=begins), TextDelta(content=begins)]

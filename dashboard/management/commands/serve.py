@@ -13,8 +13,9 @@ from gunicorn.glogging import Logger
 
 from dashboard.management import database, ports, static_files
 
-THREADS = 256
-"""Requests one process answers at the same time (architecture: threads, because every page waits for a database)."""
+THREADS = 320
+"""Requests one process answers at the same time (architecture: threads, because every page waits for a database): all
+that may wait for a live answer (``running.WATCHERS``) or for LlamaCloud (``looking``), and 40 more for mere pages."""
 
 
 class WebServerLog(Logger):
