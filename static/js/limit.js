@@ -30,9 +30,19 @@
     return `${count.textContent.trim()}`;
   };
 
+  // What was wrong with the choice is said no longer once it is another one; whatever else is wrong stays.
+  const forgive = () => {
+    document.getElementById("id_index_ids_error")?.remove();
+    const summary = document.querySelector(".error-summary:has([href='#id_index_ids'])");
+    summary?.querySelector("[href='#id_index_ids']").closest("li").remove();
+    if (!summary || summary.querySelector("li")) return;
+    summary.remove();
+    document.title = document.title.replace(/^Problem: /, "");
+  };
+
   form.addEventListener("change", (event) => {
     if (event.target.name !== "index_ids") return;
-    document.getElementById("id_index_ids_error")?.remove();
+    forgive();
     document.dispatchEvent(new CustomEvent("corral:announce", { detail: update() }));
   });
   document.addEventListener("htmx:after:swap", update);

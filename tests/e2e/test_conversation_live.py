@@ -147,7 +147,7 @@ def test_growth_is_followed_at_the_end_and_leaves_other_readers_alone(visit: Vis
     ended(second)
     page.wait_for_timeout(500)
     assert page.evaluate("scrollY") == 0
-    page.get_by_role("button", name="Jump to the newest").click()
+    page.get_by_role("button", name="Jump to the end").click()
     assert at_end(page)
     expect(box(page)).to_be_focused()
 

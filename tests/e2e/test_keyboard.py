@@ -69,6 +69,10 @@ def test_what_is_wrong_with_a_form_gets_the_focus_and_leads_to_the_field(visit: 
     page.keyboard.press("Enter")
 
     expect(page.locator("[name=index_ids]").first).to_be_focused()
+    assert page.title().startswith("Problem: ")
+    page.keyboard.press("Space")
+    expect(page.get_by_text("There is a problem")).to_have_count(0)
+    assert page.title().startswith("New session")
 
 
 @pytest.mark.parametrize("path", ["/sessions/", "/sessions/new/", "locked"])

@@ -329,3 +329,16 @@ def test_an_answer_that_came_late_names_the_sources_it_could_not_read(
     mended = browser.get(address(session, "turns/newer/"), {"after": 1, "late": 1}, headers=HTMX)
 
     assert "Reports" in read(mended).text
+
+
+def test_an_address_cannot_ask_for_more_late_answers_than_a_page_shows(
+    session: ChatSession, browser: Client, ada: User
+) -> None:
+    Turn.objects.bulk_create(
+        Turn(session=session, number=number, prompt="Why?", asked_at=timezone.now(), state=TurnState.RECOVERED)
+        for number in range(1, 31)
+    )
+
+    mended = browser.get(address(session, "turns/newer/"), {"after": 30, "late": range(1, 31)}, headers=HTMX)
+
+    assert mended.content.count(b"<hx-partial") == 20
