@@ -339,6 +339,6 @@ def test_an_address_cannot_ask_for_more_late_answers_than_a_page_shows(
         for number in range(1, 31)
     )
 
-    mended = browser.get(address(session, "turns/newer/"), {"after": 30, "late": range(1, 31)}, headers=HTMX)
+    mended = browser.get(address(session, "turns/newer/"), {"after": 30, "late": list(range(1, 31))}, headers=HTMX)
 
     assert mended.content.count(b"<hx-partial") == 20
