@@ -67,10 +67,12 @@ def test_an_answer_is_kept_with_its_steps_places_and_figures(
 
 def test_the_sessions_last_run_is_this_turn(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
     script(faulty, session, sse(*WHOLE))
+    ChatSession.objects.update(job_export_config_ids=["of the run before"])
 
     ended(put(session, ada))
 
     session.refresh_from_db()
+    assert session.job_export_config_ids is None
     assert (session.job_turns, session.job_duration_ms, session.job_is_error) == (2, 123.5, False)
     assert (session.job_input_tokens, session.job_output_tokens) == (10, 5)
     assert (session.is_running, session.questions) == (False, 1)
