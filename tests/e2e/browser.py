@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 NARROW, WIDE = 320, 1280
 STARTED = """async () => {
-  if (!window.__violations) return;  // scripts are switched off: not even LISTEN has run
+  if (matchMedia("(scripting: none)").matches) return;
   const starter = [...document.scripts].find(({text}) => text.includes("/static/js/app"));
   if (starter) await import(starter.text.match(/import\\("(.+?)"\\)/)[1]);
 }"""
