@@ -23,7 +23,9 @@
     document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
   };
 
-  for (const button of document.querySelectorAll("[data-show]")) button.remove();
+  const take = () => document.querySelectorAll("[data-show]").forEach((button) => button.remove());
+  document.addEventListener("htmx:after:swap", take);
+  take();
   for (const input of document.querySelectorAll("[data-filter]")) {
     if (input.value !== input.defaultValue) narrow(input); // typed before this script came
   }

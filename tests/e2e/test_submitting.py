@@ -1,10 +1,12 @@
-"""One wish, one session: double clicks, the way back, and forms in two tabs."""
+"""One wish, one session: double clicks, the way back, forms in two tabs, and who is quicker than the scripts."""
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+import re
 
-from tests.e2e.browser import announced, settle
+from playwright.sync_api import Page, Route, expect
+
+from tests.e2e.browser import announced, settle, started
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 from tests.faulty import FaultyServer, rate_limited
@@ -126,3 +128,47 @@ def test_a_wait_is_counted_down_and_then_the_same_form_makes_the_session(
     announced(page, "You can try again now.")
     page.get_by_role("button", name="Create session").click()
     page.wait_for_url(CREATED)
+
+
+def held_back(visit: Visit, house: House, path: str) -> tuple[Page, list[Route]]:
+    """A page whose scripts are on their way, and what lets them come."""
+    page = visit(house, "ada", "")
+    held: list[Route] = []
+    page.route("**/static/js/app*", lambda route: held.append(route))  # Playwright takes no built-in
+    Page.goto(page, path)  # without waiting for scripts
+    return page, held
+
+
+def test_enter_in_the_search_creates_nothing_before_the_scripts_have_come(visit: Visit, home: House) -> None:
+    page, _ = held_back(visit, home, "/sessions/new/")
+    page.get_by_role("checkbox", name="Travel policy").check()
+    page.get_by_label("Search names").fill("garden")
+    page.get_by_label("Search names").press("Enter")
+    page.wait_for_url(re.compile("find=garden"))
+
+    expect(page.get_by_role("checkbox", name="Travel policy")).to_be_checked()
+
+
+def test_what_was_typed_before_the_scripts_came_is_searched_for(visit: Visit, home: House) -> None:
+    page, held = held_back(visit, home, "/sessions/new/")
+    page.get_by_label("Search names").fill("garden")
+    with page.expect_response(re.compile("/static/js/app")):
+        page.wait_for_timeout(100)
+        for route in held:
+            route.continue_()
+
+    expect(page.get_by_role("checkbox", name="Travel policy")).to_be_hidden()
+    expect(page.get_by_role("checkbox", name="Garden notes")).to_be_visible()
+
+
+def test_who_has_moved_before_the_scripts_came_is_left_alone(visit: Visit, home: House) -> None:
+    page, held = held_back(visit, home, home.path("locked"))
+    page.keyboard.press("Tab")
+    before = page.evaluate("[document.activeElement.textContent, scrollY]")
+    with page.expect_response(re.compile("/static/js/app")):
+        page.wait_for_timeout(100)
+        for route in held:
+            route.continue_()
+    started(page)
+
+    assert page.evaluate("[document.activeElement.textContent, scrollY]") == before
