@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from tests.e2e.browser import started
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House, house
 from tests.faulty import FaultyServer, Received
@@ -116,3 +117,19 @@ def test_a_conversation_opens_at_its_newest_question_before_any_script_runs(visi
 
     assert page.evaluate("scrollY") > 0
     expect(page.locator(f"#turn-{QUESTIONS}")).to_be_in_viewport()
+
+
+def test_who_reads_already_when_the_scripts_come_is_left_alone(visit: Visit, old_house: House) -> None:
+    opened(visit, old_house, "years", QUESTIONS)
+    page = visit(old_house, "ada", "")
+    held: list[Route] = []
+    page.route("**/static/js/app*", lambda route: held.append(route))  # Playwright takes no built-in
+    with page.expect_request("**/static/js/app*"):
+        Page.goto(page, old_house.path("years"))  # without waiting for scripts
+    page.evaluate("scrollTo(0, 300)")
+    for route in held:
+        route.continue_()
+    started(page)
+    page.wait_for_timeout(200)
+
+    assert page.evaluate("scrollY") == 300

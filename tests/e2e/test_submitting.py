@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.browser import announced, settle, started
+from tests.e2e.browser import announced, settle
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 from tests.faulty import FaultyServer, rate_limited
@@ -159,16 +159,3 @@ def test_what_was_typed_before_the_scripts_came_is_searched_for(visit: Visit, ho
 
     expect(page.get_by_role("checkbox", name="Travel policy")).to_be_hidden()
     expect(page.get_by_role("checkbox", name="Garden notes")).to_be_visible()
-
-
-def test_who_has_moved_before_the_scripts_came_is_left_alone(visit: Visit, home: House) -> None:
-    page, held = held_back(visit, home, home.path("locked"))
-    page.keyboard.press("Tab")
-    before = page.evaluate("[document.activeElement.textContent, scrollY]")
-    with page.expect_response(re.compile("/static/js/app")):
-        page.wait_for_timeout(100)
-        for route in held:
-            route.continue_()
-    started(page)
-
-    assert page.evaluate("[document.activeElement.textContent, scrollY]") == before
