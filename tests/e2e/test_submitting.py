@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.browser import announced, settle
@@ -159,3 +160,21 @@ def test_what_was_typed_before_the_scripts_came_is_searched_for(visit: Visit, ho
 
     expect(page.get_by_role("checkbox", name="Travel policy")).to_be_hidden()
     expect(page.get_by_role("checkbox", name="Garden notes")).to_be_visible()
+
+
+@pytest.mark.parametrize("early", ["locked", ""])
+def test_a_filter_chosen_before_the_scripts_came_is_applied_and_none_else(
+    visit: Visit, home: House, early: str
+) -> None:
+    page, held = held_back(visit, home, "/sessions/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_label("Status").select_option(early)
+    with page.expect_response(re.compile("/static/js/app")):
+        page.wait_for_timeout(100)
+        for route in held:
+            route.continue_()
+    page.wait_for_timeout(1500)
+
+    assert any("state=locked" in url for url in asked) is bool(early)
+    assert len([url for url in asked if "/sessions/" in url]) == 1 + bool(early), "the list renews itself once anyway"
