@@ -22,7 +22,6 @@ from dashboard import probe, static_bundle
 from dashboard.management import static_files
 from dashboard.management.commands import serve
 from dashboard.web import looking
-from dashboard.web import running as running_here
 from tests.env import API_KEY
 from tests.processes import PATIENCE, ROOT, Running, environment, free_port, manage, running
 
@@ -170,8 +169,8 @@ def test_the_probe_tells_a_live_server_from_a_dead_one(server: Running, port: in
     assert not probe.is_alive(port, "localhost")
 
 
-def test_whoever_waits_for_an_answer_or_for_llamacloud_leaves_threads_to_pages() -> None:
-    assert serve.THREADS >= running_here.WATCHERS + looking.CALLS + looking.AT_ONCE + 32
+def test_whoever_waits_for_llamacloud_leaves_threads_to_pages() -> None:
+    assert serve.THREADS >= looking.CALLS + looking.AT_ONCE + 32
 
 
 def test_under_a_prefix_pages_and_static_files_are_found_stripped_or_not(

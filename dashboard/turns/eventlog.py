@@ -12,7 +12,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,6 +69,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self.sends_away = False
+        self._listeners: list[Callable[[Iterable[int]], None]] = []
         # Processes beat at different moments, or they would wait for each other at the database.
         self._offset = random.uniform(0, BEAT)  # noqa: S311 - no secret
 
@@ -121,10 +122,24 @@ class EventLog:
             channel = self._channels.pop(turn_id, None)
         if channel is not None:
             channel.drop()
+            self._tell([turn_id])
 
     def send_readers_away(self) -> None:
         """The process is to end: every reader is let go within a second. Safe in a signal handler: takes no lock."""
         self.sends_away = True
+        self._tell([])
+
+    def on_news(self, listener: Callable[[Iterable[int]], None]) -> None:
+        """Be told of the turns with something new in their channels, and of none when all readers are sent away.
+
+        Args:
+            listener: called by any thread, and by a signal handler: it must not wait for anything.
+        """
+        self._listeners.append(listener)
+
+    def _tell(self, turn_ids: Iterable[int]) -> None:
+        for listener in self._listeners:
+            listener(turn_ids)
 
     def close(self) -> None:
         """Write what waits, then end both threads and close their connections; nothing can be appended any more."""
@@ -134,7 +149,10 @@ class EventLog:
             thread.join(timeout=5)
 
     def watch(self, turn_id: int) -> Channel:
-        """The channel of a turn, wherever it runs; give it back with :meth:`leave`."""
+        """The channel of a turn, wherever it runs; give it back with :meth:`leave`.
+
+        It may use the database; who then waits closes the connection.
+        """
         with self._lock:
             channel = self._channels.get(turn_id)
             if channel is None:
@@ -148,9 +166,6 @@ class EventLog:
         except BaseException:
             self.leave(channel)
             raise
-        finally:
-            # From here on a watcher only waits.
-            connection.close()
         return channel
 
     def leave(self, channel: Channel) -> None:
@@ -232,6 +247,7 @@ class EventLog:
             if channel is not None and channel.local:
                 channel.publish(item.entries, ended=item.ends)
             item.done.set_result(result)
+        self._tell({item.turn_id for item in batch})
 
     # --- following turns of other processes -----------------------------------------------------------------------
 
@@ -245,6 +261,7 @@ class EventLog:
             try:
                 for start in range(0, len(followed), 50):
                     _look(followed[start : start + 50])
+                self._tell([one.turn_id for one in followed])
             except Error as error:
                 log.warning("Looking for news of answers failed: %s", type(error).__name__)
                 connection.close()

@@ -19,6 +19,7 @@ from dashboard.turns.conflict import PASSING, which_conflict
 from dashboard.turns.ending import NEVER_SENT, end_turn, outcome_of, take_back
 from dashboard.turns.eventlog import BEAT, EventLog
 from dashboard.turns.models import Turn
+from dashboard.turns.pulse import Pulse
 from dashboard.turns.recover import recover
 from dashboard.turns.states import TurnState
 
@@ -41,23 +42,31 @@ class Run:
         turn: the turn, leased to ``holder``.
         client: the connection to LlamaCloud.
         log: where its events go.
+        pulse: reads the answer.
         holder: whose lease it is.
         wait: sleeps and tells whether the process is being shut down; a test makes it short.
     """
 
     def __init__(
-        self, turn: Turn, client: upstream.LlamaCloud, log: EventLog, holder: str, wait: Callable[[float], bool]
+        self,
+        turn: Turn,
+        client: upstream.LlamaCloud,
+        log: EventLog,
+        pulse: Pulse,
+        holder: str,
+        wait: Callable[[float], bool],
     ) -> None:
         self.turn = turn
         self.stopped = False
         self.abandoned = False
         self._client = client
         self._log = log
+        self._pulse = pulse
         self._holder = holder
         self._wait = wait
         self._answer = Answer()
         self._unseen: list[Entry] = []
-        self._caught_up_at = 0.0
+        self._began_at: float | None = None
         self._grew = False
         self._leaving = threading.Event()
         self._stream: upstream.TurnStream | None = None
@@ -113,52 +122,50 @@ class Run:
             turn.session.session_id,
             params,
             project_id=turn.session.project_id or None,
-            before_waiting=self._before_waiting,
         )
         if self.stopped or self.abandoned:
             # Whoever said so before the stream existed could not close it.
             self._leave()
         try:
-            with self._stream as events:
-                for event in events:
-                    self._take(event)
+            with self._stream as stream:
+                self._pulse.read(stream, self._take, self._caught_up)
         except upstream.UpstreamError as error:
             return self._broken(error, may_wait=may_wait)
         self._end(*outcome_of(self._answer))
         return False
 
     def _take(self, event: upstream.Event) -> None:
-        if self._written is not None and self._written.done():
-            # What cannot be stored is not read on: another process reads the answer back.
-            self._written.result()
         entries = self._answer.take(event)
-        if isinstance(event, upstream.UserInput):
+        if isinstance(event, DELTAS):
+            self._grew = True
+            now = time.monotonic()
+            self._began_at = self._began_at or now
+            if now >= self._began_at + LATE:
+                self._began_at = now
+                self._write(self._answer.frame())
+        elif isinstance(event, upstream.UserInput):
             # It tells a reader nothing new: it is stored together with what comes next.
             self._write(entries[:-1])
             self._unseen.append(entries[-1])
-        elif isinstance(event, DELTAS):
-            self._grew = True
-            if (now := time.monotonic()) - self._caught_up_at >= LATE:
-                self._caught_up_at = now
-                self._write(self._answer.frame())
         else:
             self._write(entries)
 
-    def _before_waiting(self) -> None:
-        """All that came has been read: write it down, and while an answer grows let more of it gather unread.
+    def _caught_up(self) -> bool:
+        """All that came was taken: write it down, and while an answer grows let more of it gather unread.
 
         So the first token is forwarded at once, and any that comes after a pause; for others, to wake up costs more
         than to read them (decision 0005).
         """
         self._write(self._answer.frame())
-        if self._grew:
-            self._grew = False
-            time.sleep(self._log.until_beat())
-        self._caught_up_at = time.monotonic()
+        grew, self._grew, self._began_at = self._grew, False, None
+        return grew
 
     def _write(self, entries: list[Entry]) -> None:
         if not entries:
             return
+        if self._written is not None and self._written.done():
+            # What cannot be stored is not read on: another process reads the answer back.
+            self._written.result()
         entries, self._unseen = [*self._unseen, *entries], []
         work = None
         if self.turn.first_token_at is None and any(entry.type in ("text_delta", "text") for entry in entries):

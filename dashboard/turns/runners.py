@@ -24,6 +24,7 @@ from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, end_turn, outcome_of
 from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
 from dashboard.turns.models import Turn
+from dashboard.turns.pulse import Pulse
 from dashboard.turns.recover import STILL_OPEN, Recovery, recover
 from dashboard.turns.run import Run, release
 from dashboard.turns.standing import has_room, may_run
@@ -56,6 +57,7 @@ class Runners:
         self.holder = f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._client = client
         self._log = event_log
+        self._pulse = Pulse(event_log.until_beat)
         self._runs: dict[int, Run] = {}
         self.closing = False
         self._reaping: dict[int, threading.Event] = {}
@@ -66,7 +68,7 @@ class Runners:
 
     def start(self, turn: Turn) -> None:
         """Run a turn whose lease this process has."""
-        run = Run(turn, self._client(), self._log, self.holder, self._ending.wait)
+        run = Run(turn, self._client(), self._log, self._pulse, self.holder, self._ending.wait)
         with self._lock:
             self._runs[turn.pk] = run
             self.keep()

@@ -169,7 +169,6 @@ class LlamaCloud:
         params: ChatParams,
         *,
         project_id: str | None = None,
-        before_waiting: Callable[[], None] | None = None,
     ) -> TurnStream:
         """Ask a question: one POST, never repeated. See :class:`TurnStream` for how to read and how to leave.
 
@@ -177,13 +176,11 @@ class LlamaCloud:
             session_id: the session asked.
             params: a bound session's exact set of sources, the prompt, whether all sources must answer.
             project_id: instead of the client's own.
-            before_waiting: called by the reading thread each time all that came has been read, before more is waited
-                for; it may rest for a moment, so that what comes next is read together.
         """
         asked = self._of_chat("POST", "/api/v1/chat/{session_id}/messages/stream", session_id, project_id)
         accept = "text/event-stream, application/json"
         request = replace(asked, body=params.model_dump(), accept=accept, encoding="identity")
-        return TurnStream(self._http, request, read_gap=self._stream_gap, before_waiting=before_waiting)
+        return TurnStream(self._http, request, read_gap=self._stream_gap)
 
     def attachments(self, source_id: str, *, project_id: str | None = None) -> Listing[Attachment]:
         """A file's attachments; a :class:`NotFound` may also mean a deployment without this call (contract.md §8)."""

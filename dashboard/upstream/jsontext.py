@@ -10,8 +10,8 @@ from typing import Any
 
 MAX_DEPTH = 100
 """Levels of nesting; whatever is deeper could not be laid out or stored later."""
-_MAY_HOLD_UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
-_MAY_SPELL_OTHERWISE = re.compile(rb'\\[u/"\\]')
+_MAY_HOLD_UNSTORABLE = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+_MAY_SPELL_OTHERWISE = re.compile(r'\\[u/"\\]')
 """Escapes that can stand for a character of a key."""
 REMOVED = "[removed]"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -25,7 +25,7 @@ def _finite(text: str) -> float | None:
 _decoder = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
 
 
-def read_json(body: bytes, *, without: str = "") -> Any:
+def read_json(body: bytes | str, *, without: str = "") -> Any:
     """Decode a JSON document.
 
     Args:
@@ -39,12 +39,13 @@ def read_json(body: bytes, *, without: str = "") -> Any:
         ValueError: not JSON, not UTF-8, or nested too deeply.
     """
     try:
-        value = _decoder.decode(body.decode("utf-8-sig"))
-        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
+        text = body.decode("utf-8-sig") if isinstance(body, bytes) else body.removeprefix("\ufeff")
+        value = _decoder.decode(text)
+        if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
             raise ValueError("nested too deeply")
-        if _MAY_HOLD_UNSTORABLE.search(body):
+        if _MAY_HOLD_UNSTORABLE.search(text):
             value = _mapped(value, lambda text: _UNSTORABLE.sub("\ufffd", text))
-        if without and (without.encode() in body or _MAY_SPELL_OTHERWISE.search(body)):
+        if without and (without in text or _MAY_SPELL_OTHERWISE.search(text)):
             value = _mapped(value, lambda text: text.replace(without, REMOVED))
         return value
     except RecursionError:

@@ -8,7 +8,7 @@ apart, and line iterators see a blank line when CRLF is cut between two chunks, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dashboard.upstream.errors import UnreadableAnswer
 
@@ -19,8 +19,7 @@ _LINE_END = re.compile(rb"\r\n?|\n")
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True)
-class ServerEvent:
+class ServerEvent(NamedTuple):
     """One event: its name (``message`` unless sent), its data lines joined by LF, the last id seen so far."""
 
     event: str

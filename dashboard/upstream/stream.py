@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http.client import HTTPException
 from types import TracebackType
 from typing import Any, Self
 
 import requests
+from urllib3.response import GzipDecoder
+from urllib3.util.wait import wait_for_read
 
-from dashboard.upstream.connections import Call
+from dashboard.upstream.connections import Call, ComingAnswer
 from dashboard.upstream.contract import Event, Stop, TextDelta, ThinkingDelta, UnknownEvent, read_event
 from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import AnswerLost, UnreadableAnswer, UpstreamError
 from dashboard.upstream.failures import told
 from dashboard.upstream.sse import ServerEvent, SseDecoder
-from dashboard.upstream.transport import Transport, chunks, log_call
+from dashboard.upstream.transport import Transport, come, log_call, lost
 
 GAP_SECONDS = 60.0
 """Silence after which the answer counts as lost (contract.md §1)."""
@@ -37,30 +40,28 @@ class TurnStream:
             for event in events:
                 ...
 
-    One thread enters, reads and leaves. ``with`` raises the error tree when LlamaCloud refuses before the answer
-    begins. Iterating ends after the ``stop`` event, and nothing after it counts. An answer that ends any other way
-    raises :class:`AnswerLost` (or :class:`UnreadableAnswer`) from the loop, after the events that did arrive: the turn
-    may still have been answered, so read the session back.
+    ``with`` raises the error tree when LlamaCloud refuses before the answer begins. Iterating waits for events; whoever
+    waits for other things too reads :attr:`events` when :meth:`fileno` is readable. Either ends after the ``stop``
+    event, and nothing after it counts. An answer that ends any other way raises :class:`AnswerLost` (or
+    :class:`UnreadableAnswer`) after the events that did arrive: the turn may still have been answered, so read the
+    session back.
 
     Attributes:
         complete: the ``stop`` event has arrived.
+        events: the events as they come, and ``None`` each time more of them has to be waited for. It never waits, but
+            must be asked now and then also when nothing came, or silence is not noticed.
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        request: Request,
-        *,
-        read_gap: float,
-        before_waiting: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, transport: Transport, request: Request, *, read_gap: float) -> None:
         self.complete = False
+        self.events = self._readable()
         self._transport = transport
         self._request = request
         self._read_gap = read_gap
-        self._call = Call(None, safe=False, before_waiting=before_waiting)
+        self._call = Call(None, safe=False, streams=True)
         self._open = ExitStack()
         self._response: requests.Response | None = None
+        self._unpacked: Callable[[bytes], bytes] | None = None
 
     def __repr__(self) -> str:
         return "<TurnStream>"
@@ -69,12 +70,14 @@ class TurnStream:
         """Send the question and wait for the head of the answer."""
         started, status = time.monotonic(), 0
         self._open.enter_context(self._call)
-        self._open.enter_context(self._call.on_this_thread())
         try:
-            opened = self._transport.opened(self._request, self._call, read_gap=self._read_gap)
-            self._response = self._open.enter_context(opened)
-            status = self._response.status_code
-            self._require_events(self._response)
+            with self._call.on_this_thread():
+                opened = self._transport.opened(self._request, self._call, read_gap=self._read_gap)
+                self._response = response = self._open.enter_context(opened)
+            status = response.status_code
+            self._require_events(response)
+            if self._call.coming is not None:
+                self._call.coming.do_not_wait()
         except BaseException:
             self._open.close()
             raise
@@ -85,6 +88,10 @@ class TurnStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        answer, response = self._call.coming, self._response
+        if response is not None and answer is not None and self.complete and _is_at_its_end(answer):
+            self._call.uses(None)
+            response.raw.release_conn()
         self._open.close()
 
     def close(self) -> None:
@@ -94,12 +101,29 @@ class TurnStream:
         """
         self._call.abandon()
 
+    def fileno(self) -> int:
+        """What becomes readable when more has come."""
+        return self._begun().fileno()
+
     def __iter__(self) -> Iterator[Event]:
+        """The events, waited for."""
+        for event in self.events:
+            if event is not None:
+                yield event
+            else:
+                wait_for_read(self._begun(), self._read_gap)  # type: ignore[arg-type]  # a file number is all it takes
+
+    def _begun(self) -> ComingAnswer:
+        if self._call.coming is None:
+            raise RuntimeError("A turn is read inside its with block.")
+        return self._call.coming
+
+    def _readable(self) -> Iterator[Event | None]:
         """The events. Of a growing text, what may be the beginning of a key waits for the next of its kind."""
         waits: Delta | None = None
         try:
             for event in self._events():
-                if waits is not None and type(event) is not type(waits):
+                if waits is not None and event is not None and type(event) is not type(waits):
                     yield waits
                     waits = None
                 if isinstance(event, Delta):
@@ -124,11 +148,12 @@ class TurnStream:
         parts = [type(delta)(content=part) if part else None for part in (text[:end], text[end:])]
         return parts[0], parts[1]
 
-    def _events(self) -> Iterator[Event]:
-        if self._response is None:
-            raise RuntimeError("A turn is read inside its with block.")
+    def _events(self) -> Iterator[Event | None]:
         decoder, failed = SseDecoder(), ""
-        for part in self._parts(self._response):
+        for part in self._parts():
+            if part is None:
+                yield None
+                continue
             for sent in decoder.feed(part):
                 event = self._read(sent)
                 if event is None:
@@ -150,9 +175,19 @@ class TurnStream:
         self.complete = True
         yield Stop.model_validate({"type": "stop", "is_error": True, "error": self._transport.clean(failed)})
 
-    def _parts(self, response: requests.Response) -> Iterator[bytes]:
-        size, begun = 0, False
-        for part in chunks(response, self._call):
+    def _parts(self) -> Iterator[bytes | None]:
+        """The body as it comes, and ``None`` when more has to be waited for."""
+        size, begun, heard_at = 0, False, time.monotonic()
+        while (part := come(self._call, self._begun())) != b"":
+            now = time.monotonic()
+            if part is None:
+                if now >= heard_at + self._read_gap:
+                    raise lost(self._call, TimeoutError())
+                yield None
+                continue
+            heard_at = now
+            if self._unpacked is not None:
+                part = self._unpacked(part)
             size += len(part)
             if size > STREAM_BYTES:
                 raise UnreadableAnswer(f"LlamaCloud sent more than {STREAM_BYTES} bytes in one turn")
@@ -164,11 +199,17 @@ class TurnStream:
         # Whatever else is declared may still be a stream (contract.md §14.6); its first byte decides.
         if "html" in response.headers.get("content-type", "").lower():
             raise UnreadableAnswer("LlamaCloud answered 200 with a web page instead of a stream", upstream_status=200)
+        packing = response.headers.get("content-encoding", "identity").lower()
+        if packing in ("gzip", "x-gzip"):
+            # Something on the way packs what was asked for unpacked.
+            self._unpacked = GzipDecoder().decompress
+        elif packing != "identity":
+            raise UnreadableAnswer("LlamaCloud's answer is packed in a way that was not asked for", upstream_status=200)
 
     def _read(self, sent: ServerEvent, *, must_be_whole: bool = False) -> Event | None:
         """The event of the union, or ``None`` when there is nothing to keep."""
         try:
-            value: Any = self._transport.decoded(sent.data.encode())
+            value: Any = self._transport.decoded(sent.data)
         except ValueError:
             value = self._transport.without_key(sent.data)
             if must_be_whole or value.strip() in _IGNORED:
@@ -180,6 +221,14 @@ class TurnStream:
         event = read_event(value)
         self.complete = self.complete or isinstance(event, Stop)
         return event
+
+
+def _is_at_its_end(answer: ComingAnswer) -> bool:
+    """Whether the connection can serve another call."""
+    try:
+        return answer.come() == b"" and not answer.will_close
+    except (HTTPException, OSError):
+        return False
 
 
 def _begins_like_events(part: bytes) -> bool:

@@ -12,13 +12,14 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
-from dashboard.upstream.connections import CONNECT_SECONDS, Call
+from dashboard.upstream.connections import CONNECT_SECONDS, Call, ComingAnswer
 from dashboard.upstream.endpoint import Answer, Request, new_session, normalised, origin, target_of
 from dashboard.upstream.errors import (
     AnswerLost,
@@ -39,7 +40,9 @@ REDIRECT_HOPS = 3
 ERROR_BODY_BYTES = 64 * 1024
 """As much of an error answer as is read: it only yields a line of text."""
 _CHUNK = 64 * 1024
-_TRANSPORT_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+_PARTS = 500
+"""Parts of a body that are joined before they are looked at."""
+_TRANSPORT_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
 
 
 class Transport:
@@ -93,7 +96,7 @@ class Transport:
             start += 1
         return 0
 
-    def decoded(self, body: bytes) -> Any:
+    def decoded(self, body: bytes | str) -> Any:
         """A JSON document of upstream's without the key.
 
         Raises:
@@ -301,6 +304,31 @@ def chunks(response: requests.Response, call: Call) -> Iterator[bytes]:
     if call.abandoned:
         # A body without a declared length ends normally when its socket is shut down.
         raise lost(call, None)
+
+
+def come(call: Call, answer: ComingAnswer) -> bytes | None:
+    """As much of a body as has come, ``b""`` at its end, ``None`` if more has to be waited for.
+
+    Raises:
+        AnswerLost: a cut, or the call was abandoned.
+    """
+    parts: list[bytes] = []
+    part: bytes | None = None
+    try:
+        while (part := answer.come()) and len(parts) < _PARTS:
+            parts.append(part)
+    except _TRANSPORT_FAILURES as failure:
+        # What came before a cut counts; the next call meets it again.
+        if not parts:
+            raise lost(call, failure) from None
+    if part:
+        parts.append(part)
+    if parts:
+        return b"".join(parts)
+    if part == b"" and call.abandoned:
+        # A body without a declared length ends normally when its socket is shut down.
+        raise lost(call, None)
+    return part
 
 
 def lost(call: Call, failure: Exception | None) -> UpstreamError:

@@ -1,100 +1,33 @@
 """A live answer as Server-Sent Events for htmx (architecture.md, traps).
 
-HTML goes out unnamed, each entry once and in order, with the entry's number as its id; one named event closes. Without
-a cursor a reader gets a snapshot that replaces what is there, then follows; with one it only follows. A gap (pruned
-entries) is mended by a snapshot too.
+HTML goes out unnamed, with the number of its entry as its id; one named event closes. Who gets what and when is decided
+in ``reader``.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Generator, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from django.db import connection
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from dashboard.rows import find
 from dashboard.turns.answer import NO_STEP, Entry
-from dashboard.turns.channel import Channel
-from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import passages_in
 from dashboard.upstream import EVENT_TYPES
 from dashboard.web.present import TurnView, searching, turn_view
 
-HEARTBEAT = 10.0
-"""Seconds of silence after which a comment is sent: only a write notices a browser that is gone."""
-LOOK_UP = 1.0
-"""Seconds a reader waits for news before it looks whether the process is to end."""
-SILENCE = 25.0
-"""Seconds of silence after which the stream ends; the browser comes back with its cursor and the thread is free."""
-AGE = 60.0
-"""Seconds after which a stream ends although its answer does not: who comes back is asked again who they are."""
 QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
 CLOSING = "turn-ended"
 
 
-def stream(turn: Turn, cursor: int | None) -> Generator[bytes]:
-    """Everything a reader still lacks of a turn, until its end, or until it is silent or open for long.
-
-    Args:
-        turn: the turn.
-        cursor: the number of the last entry the reader has, or ``None`` when it has nothing.
-    """
-    channel = EVENT_LOG.watch(turn.pk)
-    try:
-        yield from _follow(turn, channel, cursor)
-    finally:
-        EVENT_LOG.leave(channel)
-
-
-def _follow(turn: Turn, channel: Channel, cursor: int | None) -> Iterator[bytes]:
-    seen, silent = cursor or 0, 0.0
-    told, closes_at = False, time.monotonic() + AGE
-    if cursor is None:
-        entries, _ = channel.after(0, 0)
-        seen = entries[-1].number if entries else 0
-        yield message(snapshot(turn, entries), seen)
-    while silent < SILENCE and time.monotonic() < closes_at:
-        entries, ended = channel.after(seen, LOOK_UP)
-        if channel.dropped or EVENT_LOG.sends_away:
-            return
-        if entries:
-            silent = 0.0
-            if entries[0].number != seen + 1:
-                everything, _ = channel.after(0, 0)
-                yield message(snapshot(turn, everything), entries[-1].number)
-            else:
-                yield b"".join(_shown(turn, entry) for entry in entries)
-            seen = entries[-1].number
-        elif ended:
-            yield _end(turn, has_all=_has_all(channel, seen), seen=seen)
-            return
-        else:
-            silent += LOOK_UP
-            if not told and is_quiet(turn):
-                told = True
-                entries, _ = channel.after(0, 0)
-                context = {"turn": turn, "doing": doing(turn, entries)}
-                yield message(render_to_string("turns/events/_quiet.html", context))
-            if silent % HEARTBEAT == 0:
-                yield b": still here\n\n"
-
-
-def _has_all(channel: Channel, seen: int) -> bool:
-    """Whether a reader of all entries up to this one has the whole answer: none was pruned or read back since."""
-    entries, _ = channel.after(0, 0)
-    return 0 < seen == len(entries) and entries[-1].number == seen
-
-
-def _shown(turn: Turn, entry: Entry) -> bytes:
+def entry_message(turn: Turn, entry: Entry) -> bytes:
     """An entry as sent; rendered once for all who watch it in this process."""
     if "sse" not in entry.shown:
         entry.shown["sse"] = message(entry_html(turn, entry), entry.number)
@@ -116,9 +49,14 @@ def message(html: str, number: int | None = None) -> bytes:
     return f"{cursor}{lines}\n".encode()
 
 
-def snapshot(turn: Turn, entries: list[Entry]) -> str:
+def snapshot_message(turn: Turn, entries: list[Entry], seen: int) -> bytes:
     """All that is known of a live turn, in one message that replaces what the page has."""
-    return render_to_string("turns/events/_snapshot.html", {"turn": turn, **so_far(turn, entries)})
+    return message(render_to_string("turns/events/_snapshot.html", {"turn": turn, **so_far(turn, entries)}), seen)
+
+
+def quiet_message(turn: Turn, entries: list[Entry]) -> bytes:
+    """That LlamaCloud has sent nothing for a while, and what can be done."""
+    return message(render_to_string("turns/events/_quiet.html", {"turn": turn, "doing": doing(turn, entries)}))
 
 
 def so_far(turn: Turn, entries: list[Entry]) -> dict[str, Any]:
@@ -182,8 +120,14 @@ def _as_it_is_now(turn: Turn) -> Turn:
     return now
 
 
-def _end(turn: Turn, *, has_all: bool, seen: int) -> bytes:
-    """The last word: how it ended, with the whole answer when it was read back; then the closing event."""
+def closing_message(turn: Turn, *, has_all: bool, seen: int) -> bytes:
+    """The last word: how it ended, with the whole answer when it was read back; then the closing event.
+
+    Args:
+        turn: the turn as it was when the reader came.
+        has_all: whether the reader has seen all of the answer grow.
+        seen: the number of the last entry the reader has.
+    """
     turn = _as_it_is_now(turn)
     # What a reader saw growing is the answer already, unless it was read back, ended by another process, which leaves
     # its last words unsettled in the log, or the log has a hole.
@@ -192,5 +136,4 @@ def _end(turn: Turn, *, has_all: bool, seen: int) -> bytes:
     html = render_to_string(
         "turns/events/_ended.html", {"turn": turn, "view": view, "session": turn.session, "whole": whole}
     )
-    connection.close()
     return message(html, seen) + f"event: {CLOSING}\ndata: {turn.state}\n\n".encode()

@@ -1,22 +1,29 @@
-"""This process's runners, and the bound on threads that only watch."""
+"""This process's runners, and who watches their answers."""
 
 from __future__ import annotations
 
 import gc
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+from django.db import connection
 
 from dashboard.config import upstream_client
 from dashboard.turns.eventlog import EVENT_LOG, forget_after_fork
+from dashboard.turns.models import Turn
 from dashboard.turns.runners import Runners
+from dashboard.web.handover import HandedOver
+from dashboard.web.reader import Reader
+from dashboard.web.sender import Sender
 
-WATCHERS = 224
-"""Requests of one process that may wait for a live answer at the same time. Whoever comes later asks again every two
-seconds instead (decision 10)."""
+WATCHERS = 400
+"""Browsers that one process sends live answers to at the same time, each an open connection. Whoever comes later asks
+again every two seconds instead (decision 10)."""
 
 DRAIN = 24.0
 """Seconds running turns get to finish after the process was told to end; less than gunicorn's own patience."""
@@ -27,33 +34,68 @@ few dozen times for every page."""
 
 RUNNERS = Runners(upstream_client)
 WATCHING = threading.BoundedSemaphore(WATCHERS)
+SENDER = Sender()
 
 
 class Watched:
-    """The parts of a live answer, and one of the places for those who wait for them: given back once, at its close.
-
-    A generator's own ``finally`` would not do: one that was never begun does not run it.
+    """The body of a live answer, and one of the places for those who watch: given back once, at its end.
 
     Args:
-        parts: what is sent.
+        turn, cursor: as for a :class:`Reader`.
         places: has been acquired for this answer.
+        lets_go: whether the web server hands the connection over once the head is sent (:class:`HandedOver`); otherwise
+            its thread stays with the answer.
     """
 
-    def __init__(self, parts: Generator[bytes], places: threading.Semaphore) -> None:
-        self._parts = parts
+    def __init__(self, turn: Turn, cursor: int | None, places: threading.Semaphore, *, lets_go: bool) -> None:
         self._places: threading.Semaphore | None = places
+        self._lets_go = lets_go
+        self._has_begun = self._is_handed_over = False
+        try:
+            self._reader = Reader(turn, cursor)
+        except BaseException:
+            places.release()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        return next(self._parts)
+        if self._lets_go:
+            return self._first()
+        while not (part := self._reader.news()):
+            if self._reader.over:
+                raise StopIteration
+            # Who waits must not hold a database connection meanwhile.
+            connection.close()
+            self._reader.wait()
+        connection.close()
+        return part
+
+    def _first(self) -> bytes:
+        """What there is now, perhaps nothing: the head goes out with it."""
+        if self._has_begun:
+            self._is_handed_over = True
+            raise HandedOver(self._hand_over)
+        self._has_begun = True
+        return self._reader.news()
+
+    def _hand_over(self, sock: socket.socket, in_chunks: bool, done: Callable[[bool], None]) -> None:
+        def over(is_fit: bool) -> None:
+            self._leave()
+            done(is_fit)
+
+        SENDER.take(self._reader, sock, in_chunks, over)
 
     def close(self) -> None:
         """The server is done with the answer, or the browser is gone."""
-        self._parts.close()
+        if not self._is_handed_over:
+            self._leave()
+
+    def _leave(self) -> None:
         places, self._places = self._places, None
         if places is not None:
+            self._reader.close()
             places.release()
 
 
@@ -94,10 +136,11 @@ def _collect_garbage_rarely() -> None:
 
 def _start_afresh() -> None:
     """A forked worker runs and watches nothing yet."""
-    global WATCHING
+    global WATCHING, SENDER
     forget_after_fork()
     RUNNERS.__init__(upstream_client)  # type: ignore[misc]  # the same object, as good as new
     WATCHING = threading.BoundedSemaphore(WATCHERS)
+    SENDER = Sender()
 
 
 os.register_at_fork(after_in_child=_start_afresh)

@@ -154,7 +154,9 @@ def test_the_first_token_is_forwarded_at_once_even_right_after_a_step(
     """By the thread that reads it: nothing that looks every now and then is needed."""
     script(faulty, session, event_stream(sse(question(), call(), result(), delta("1")), (3.0, sse(delta("2"), stop()))))
     turn = put_without_running(session, ada)
-    one = run.Run(turn, running.RUNNERS._client(), EVENT_LOG, running.RUNNERS.holder, lambda _: False)
+    one = run.Run(
+        turn, running.RUNNERS._client(), EVENT_LOG, running.RUNNERS._pulse, running.RUNNERS.holder, lambda _: False
+    )
     thread = threading.Thread(target=one)
     thread.start()
 
@@ -299,7 +301,9 @@ def test_stopping_twice_is_recorded_once(faulty: FaultyServer, session: ChatSess
 def test_stopped_before_the_question_left_it_is_not_sent(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
     script(faulty, session, sse(*WHOLE))
     turn = put_without_running(session, ada)
-    one = run.Run(turn, running.RUNNERS._client(), EVENT_LOG, running.RUNNERS.holder, lambda _: False)
+    one = run.Run(
+        turn, running.RUNNERS._client(), EVENT_LOG, running.RUNNERS._pulse, running.RUNNERS.holder, lambda _: False
+    )
     one.stop()
 
     one()

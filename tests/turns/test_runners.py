@@ -306,7 +306,7 @@ def test_a_takeover_is_left_to_the_next_process(
 
 def test_a_question_that_has_not_left_is_asked_by_the_next_process(session: ChatSession, ada: User) -> None:
     turn = orphan(session, ada, lease_holder=running.RUNNERS.holder)
-    one = Run(turn, upstream_client(), EVENT_LOG, running.RUNNERS.holder, lambda _: False)
+    one = Run(turn, upstream_client(), EVENT_LOG, running.RUNNERS._pulse, running.RUNNERS.holder, lambda _: False)
     one.abandon()
 
     one()

@@ -24,7 +24,7 @@ from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import LogEntry, Turn, TurnState
 from dashboard.turns.prune import KEEP, prune_logs
 from dashboard.upstream import EVENT_TYPES, read_event
-from dashboard.web import live, running
+from dashboard.web import live, reader, running
 from tests.faulty import FaultyServer, event_stream
 from tests.turns.conftest import (
     answer_of,
@@ -235,9 +235,9 @@ def test_a_waiting_question_is_watched_until_it_is_answered(
 def test_silence_is_filled_with_comments_and_ends_the_stream(
     faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "LOOK_UP", 0.1)
-    monkeypatch.setattr(live, "HEARTBEAT", 0.2)
-    monkeypatch.setattr(live, "SILENCE", 0.55)
+    monkeypatch.setattr(reader, "LOOK_UP", 0.1)
+    monkeypatch.setattr(reader, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(reader, "SILENCE", 0.55)
     turn = live_turn(faulty, session, ada)
 
     answer = watch(browser, turn, "3")
@@ -253,7 +253,7 @@ def test_silence_is_filled_with_comments_and_ends_the_stream(
 def test_a_stream_that_was_open_for_long_ends_so_that_its_reader_is_asked_for_again(
     faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "AGE", 0.5)
+    monkeypatch.setattr(reader, "AGE", 0.5)
     script(faulty, session, event_stream(sse(question()), *[(0.1, sse(delta("more "))) for _ in range(30)]))
     turn = put(session, ada)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,51 +105,104 @@ def test_events_arrive_while_the_turn_runs(faulty: FaultyServer) -> None:
         assert isinstance(next(events), Stop)
 
 
-def test_the_reader_is_told_when_there_is_no_more_for_now_and_what_comes_while_it_rests_is_read_together(
-    faulty: FaultyServer,
-) -> None:
-    seen: list[str] = []
-    note = seen.append
+def come(turn: TurnStream) -> list[str]:
+    """The types of the events that are here by now."""
+    events: list[Event] = []
+    while (event := next(turn.events)) is not None:
+        events.append(event)
+    return kinds(events)
 
-    def rest() -> None:
-        if seen:
-            note("-")
-            time.sleep(1.0)
 
+def test_whoever_waits_for_other_things_too_reads_as_far_as_the_answer_has_come(faulty: FaultyServer) -> None:
     faulty.script("POST", PATH, [event_stream(QUESTION, (0.5, DELTA), (0.1, DELTA), (0.1, DELTA), (3.0, STOP))])
-    with faulty.client().stream("ses-1", ASKED, before_waiting=rest) as turn:
-        for event in turn:
-            note(event.type)
-    assert "".join(seen) == "user_input-text_deltatext_deltatext_delta-stop"
+    with faulty.client().stream("ses-1", ASKED) as turn:
+        started = time.monotonic()
+        while not (first := come(turn)):
+            time.sleep(0.01)
+        assert come(turn) == []
+        time.sleep(1.5)
+        later = come(turn)
+        assert time.monotonic() - started < 3
+        assert (first, later) == (["user_input"], ["text_delta"] * 3)
+        assert kinds(list(turn)) == ["stop"]
 
 
-def test_a_reader_that_has_not_caught_up_does_not_rest(faulty: FaultyServer) -> None:
-    came = QUESTION + DELTA * 20_000 + STOP
-    rests: list[int] = []
-    faulty.script("POST", PATH, [event_stream(came)])
-    with faulty.client().stream("ses-1", ASKED, before_waiting=lambda: rests.append(1)) as turn:
-        events = iter(turn)
-        next(events)
+def test_who_has_not_caught_up_is_not_told_to_wait(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [event_stream(QUESTION + DELTA * 20_000 + STOP)])
+    with faulty.client().stream("ses-1", ASKED) as turn:
+        next(iter(turn))
         # By now the rest is at the socket, as far as it goes in there: more than a buffer of it.
         time.sleep(1.0)
-        rests.clear()
-        for _ in range(500):
-            next(events)
-        assert rests == []
+        assert None not in [next(turn.events) for _ in range(500)]
 
 
-def test_a_reader_whose_buffer_was_just_filled_is_told_too(faulty: FaultyServer) -> None:
-    """However long what came was: a full buffer is no sign that there is more."""
-    rests: list[int] = []
-    for length in range(7_900, 8_200, 20):
-        padding = b":" + b" " * (length - len(DELTA)) + b"\n\n"
-        faulty.script("POST", PATH, [event_stream(padding + DELTA, (0.2, STOP))])
-        with faulty.client().stream("ses-1", ASKED, before_waiting=lambda: rests.append(1)) as turn:
-            events = iter(turn)
-            next(events)
-            rests.clear()
-            next(events)
-        assert rests, length
+@pytest.mark.parametrize("length", range(65_000, 66_000, 100))
+def test_a_buffer_that_was_just_filled_hides_nothing(faulty: FaultyServer, length: int) -> None:
+    padding = b":" + b" " * (length - len(DELTA)) + b"\n\n"
+    faulty.script("POST", PATH, [event_stream(padding + DELTA, (0.2, STOP))])
+    with faulty.client().stream("ses-1", ASKED) as turn:
+        events = iter(turn)
+        assert isinstance(next(events), TextDelta)
+        assert next(turn.events) is None
+        assert isinstance(next(events), Stop)
+
+
+def test_silence_is_noticed_by_whoever_looks(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [event_stream(QUESTION, (60.0, STOP))])
+    with faulty.client(stream_gap=0.5).stream("ses-1", ASKED) as turn:
+        while not come(turn):
+            time.sleep(0.01)
+        assert come(turn) == []
+        time.sleep(0.6)
+        with pytest.raises(AnswerLost):
+            next(turn.events)
+
+
+def test_the_connection_of_a_finished_answer_serves_the_next_call(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [event_stream(QUESTION + STOP)], repeat=True)
+    client = faulty.client()
+    for _ in range(3):
+        with client.stream("ses-1", ASKED) as turn:
+            list(turn)
+            # The last chunk may come a moment after the stop.
+            time.sleep(0.2)
+    client.projects()
+    assert len({request.port for request in faulty.requests}) == 1
+
+
+def test_the_connection_of_an_answer_that_was_left_is_closed(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [event_stream(QUESTION, (0.5, DELTA + STOP))], repeat=True)
+    client = faulty.client()
+    for _ in range(2):
+        with client.stream("ses-1", ASKED) as turn:
+            next(iter(turn))
+    assert len({request.port for request in faulty.requests}) == 2
+
+
+def test_a_stop_that_comes_after_the_end_does_not_hit_the_next_call(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [event_stream(QUESTION + STOP)])
+    client = faulty.client()
+    with client.stream("ses-1", ASKED) as turn:
+        list(turn)
+        time.sleep(0.2)
+    turn.close()
+    assert client.projects().complete
+    assert len({request.port for request in faulty.requests}) == 1
+
+
+def test_an_answer_that_was_packed_on_the_way_is_read_too(faulty: FaultyServer) -> None:
+    packed = gzip.compress(QUESTION + DELTA + STOP)
+    half = len(packed) // 2
+    answer = event_stream(packed[:half], (0.1, packed[half:]))
+    faulty.script("POST", PATH, [replace(answer, headers={"Content-Encoding": "gzip"})])
+    with faulty.client().stream("ses-1", ASKED) as turn:
+        assert kinds(list(turn)) == ["user_input", "text_delta", "stop"]
+
+
+def test_an_answer_packed_in_another_way_is_not_guessed_at(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [replace(event_stream(STOP), headers={"Content-Encoding": "br"})])
+    with pytest.raises(UnreadableAnswer), faulty.client().stream("ses-1", ASKED):
+        pass
 
 
 def test_the_key_is_no_name_of_an_event(faulty: FaultyServer) -> None:

@@ -13,9 +13,9 @@ from gunicorn.glogging import Logger
 
 from dashboard.management import database, ports, static_files
 
-THREADS = 320
+THREADS = 96
 """Requests one process answers at the same time (architecture: threads, because every page waits for a database): all
-that may wait for a live answer (``running.WATCHERS``) or for LlamaCloud (``looking``), and 40 more for mere pages."""
+that may wait for LlamaCloud (``looking``), and 40 more for mere pages. Who watches a live answer holds none."""
 
 
 class WebServerLog(Logger):
@@ -38,7 +38,7 @@ class WebServer(BaseApplication):
         self.options: dict[str, Any] = {
             "bind": [address],
             "workers": processes,
-            "worker_class": "gthread",
+            "worker_class": "dashboard.management.web_worker.Worker",
             "threads": THREADS,
             # A question of 1,000 characters goes along to a new session in the address; this is the most there is.
             "limit_request_line": 8190,

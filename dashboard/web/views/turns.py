@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db import connection
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -24,7 +23,8 @@ from dashboard.web import running
 from dashboard.web.carried import carry_unsent, forget_unsent
 from dashboard.web.conversation import composer, newer_views, turn_views
 from dashboard.web.doors import readable_or_404, visible_or_404
-from dashboard.web.live import so_far, steps_html, stream
+from dashboard.web.handover import LETS_GO
+from dashboard.web.live import so_far, steps_html
 from dashboard.web.looking import calling
 from dashboard.web.present import first_pieces, turn_view
 from dashboard.web.requests import Request, number_in
@@ -105,14 +105,13 @@ def events(request: Request, session_id: str, number: int) -> HttpResponse | Str
     turn = _turn(request, session_id, number)
     if not running.WATCHING.acquire(blocking=False):
         return _turned_away(request, turn)
-    watched = running.Watched(stream(turn, _cursor(request)), running.WATCHING)
+    lets_go = request.method == "GET" and LETS_GO in request.META
+    watched = running.Watched(turn, _cursor(request), running.WATCHING, lets_go=lets_go)
     response = StreamingHttpResponse(watched, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     # Django's compression would hold small messages back.
     response["Content-Encoding"] = "identity"
-    # A watcher mostly waits: it must not hold a database connection meanwhile.
-    connection.close()
     return response
 
 

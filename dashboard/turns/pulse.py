@@ -1,0 +1,212 @@
+"""One thread that reads all the answers a process is being sent (decision 0007)."""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import selectors
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Self
+
+from dashboard import upstream
+
+LOOK_UP = 1.0
+"""Seconds between two looks at streams that say nothing: none of them notices by itself how long it has been silent."""
+SLICE = 0.02
+"""Seconds spent on one stream before others have their turn."""
+HEAVY = 4_000
+"""Characters of a text, which is rendered when it is taken (a millisecond for 300), that are too many to be taken while
+others wait."""
+
+
+class Now(Enum):
+    """How it stands with a stream."""
+
+    WAITS = auto()
+    """All that came was taken, and whatever comes next is wanted at once."""
+    RESTS = auto()
+    """All that came was taken, and more may gather until the next beat."""
+    HAS_MUCH = auto()
+    """There is more than should be read while others wait."""
+    OVER = auto()
+
+
+@dataclass(eq=False)
+class _Reading:
+    stream: upstream.TurnStream
+    take: Callable[[upstream.Event], None]
+    caught_up: Callable[[], bool]
+    heavy: upstream.Event | None = None
+    handed_back: Future[Now] = field(default_factory=Future)
+
+    def go_on(self, seconds: float | None = None) -> Now:
+        """Take what has come, for so many seconds at most and nothing heavy, if others wait.
+
+        Raises:
+            Exception: what the stream raises, or whoever takes its events.
+        """
+        ends = None if seconds is None else time.monotonic() + seconds
+        if self.heavy is not None:
+            heavy, self.heavy = self.heavy, None
+            self.take(heavy)
+        for event in self.stream.events:
+            if event is None:
+                return Now.RESTS if self.caught_up() else Now.WAITS
+            if ends is None:
+                self.take(event)
+                continue
+            if isinstance(event, upstream.Text) and len(event.content) > HEAVY:
+                self.heavy = event
+                return Now.HAS_MUCH
+            self.take(event)
+            if time.monotonic() > ends:
+                return Now.HAS_MUCH
+        return Now.OVER
+
+
+class _Streams:
+    """The streams one thread reads, and when each is read on; left with ``with``.
+
+    Args:
+        until_beat: seconds until resting streams are read on.
+        woken: becomes readable when there is something else to see to.
+    """
+
+    def __init__(self, until_beat: Callable[[], float], woken: int) -> None:
+        self._until_beat = until_beat
+        self._woken = woken
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(woken, selectors.EVENT_READ)
+        self._waiting: dict[_Reading, int] = {}
+        self._resting: set[_Reading] = set()
+        self._beat_at = math.inf
+        self._look_at = time.monotonic() + LOOK_UP
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._selector.close()
+        os.close(self._woken)
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._resting)
+
+    def due(self) -> list[_Reading]:
+        """Wait until some are to be read on, or until woken."""
+        patience = min(self._beat_at, self._look_at) - time.monotonic()
+        due = dict.fromkeys(key.data for key, _ in self._selector.select(max(0.0, patience)))
+        if None in due:
+            del due[None]
+            os.read(self._woken, 1024)
+        now = time.monotonic()
+        if now >= self._beat_at:
+            self._beat_at = math.inf
+            due |= dict.fromkeys(self._resting)
+        if now >= self._look_at:
+            self._look_at = now + LOOK_UP
+            due |= dict.fromkeys(self._waiting)
+        return list(due)
+
+    def go_on(self, reading: _Reading) -> None:
+        """Read on, for a moment."""
+        try:
+            self.place(reading, reading.go_on(SLICE))
+        except BaseException as error:
+            self._give_back(reading)
+            reading.handed_back.set_exception(error)
+
+    def place(self, reading: _Reading, now: Now) -> None:
+        """See to a stream with which it stands like this."""
+        if now is Now.WAITS:
+            self._resting.discard(reading)
+            if reading not in self._waiting:
+                self._waiting[reading] = reading.stream.fileno()
+                self._selector.register(self._waiting[reading], selectors.EVENT_READ, reading)
+        elif now is Now.RESTS:
+            self._stop_listening(reading)
+            self._resting.add(reading)
+            self._beat_at = min(self._beat_at, time.monotonic() + self._until_beat())
+        else:
+            self._give_back(reading)
+            reading.handed_back.set_result(now)
+
+    def _give_back(self, reading: _Reading) -> None:
+        self._resting.discard(reading)
+        self._stop_listening(reading)
+
+    def _stop_listening(self, reading: _Reading) -> None:
+        if reading in self._waiting:
+            self._selector.unregister(self._waiting.pop(reading))
+
+
+class Pulse:
+    """Reads for many at once, so that a token wakes one thread and not one of many.
+
+    Args:
+        until_beat: seconds until the next moment at which answers are read on that were left to gather.
+    """
+
+    def __init__(self, until_beat: Callable[[], float]) -> None:
+        self._until_beat = until_beat
+        self._coming: queue.SimpleQueue[tuple[_Reading, Now]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waker: int | None = None
+
+    def read(
+        self, stream: upstream.TurnStream, take: Callable[[upstream.Event], None], caught_up: Callable[[], bool]
+    ) -> None:
+        """Read a stream to its end; the calling thread waits for that, and does itself what would keep others waiting.
+
+        Args:
+            stream: inside its ``with`` block.
+            take: is given every event.
+            caught_up: is called when all that came was taken, before more is waited for; whether to let more gather
+                until the next beat.
+
+        Raises:
+            Exception: what the stream raises, or ``take`` or ``caught_up``.
+        """
+        reading = _Reading(stream, take, caught_up)
+        now = reading.go_on()
+        while now is not Now.OVER:
+            reading.handed_back = Future()
+            self._lend(reading, now)
+            now = reading.handed_back.result()
+            if now is Now.HAS_MUCH:
+                now = reading.go_on()
+
+    def _lend(self, reading: _Reading, now: Now) -> None:
+        with self._lock:
+            self._coming.put((reading, now))
+            if self._waker is not None:
+                os.write(self._waker, b"\0")
+                return
+            woken, self._waker = os.pipe()
+            streams = _Streams(self._until_beat, woken)
+            threading.Thread(target=self._beat, args=(streams,), name="pulse", daemon=True).start()
+
+    def _beat(self, streams: _Streams) -> None:
+        with streams:
+            while True:
+                while not self._coming.empty():
+                    streams.place(*self._coming.get())
+                if not streams and self._ends():
+                    return
+                for reading in streams.due():
+                    streams.go_on(reading)
+
+    def _ends(self) -> bool:
+        """Whether nothing is left to read; then the thread ends, and the next stream starts another."""
+        with self._lock:
+            if not self._coming.empty() or self._waker is None:
+                return False
+            os.close(self._waker)
+            self._waker = None
+            return True

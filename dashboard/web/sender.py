@@ -1,0 +1,202 @@
+"""One thread of the process that sends live answers to all who watch (decision 0007).
+
+A watcher mostly waits, and to wake a thread for each of them costs more than what it then does. So a web server that
+can let go of a connection hands it over once the head of the answer is sent (:class:`HandedOver`), and gets it back at
+the end. Under any other server a watcher keeps its thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from django.db import close_old_connections, connection
+
+from dashboard.turns.eventlog import EVENT_LOG
+from dashboard.web.reader import LOOK_UP, Reader
+
+log = logging.getLogger(__name__)
+
+STALLED = 30.0
+"""Seconds after which a browser that takes nothing is given up on; it may come back with its cursor."""
+AT_ONCE = 256 * 1024
+"""Bytes given to a connection at a time."""
+
+
+@dataclass(eq=False)
+class _Line:
+    """A connection to a browser, and what is on its way to it."""
+
+    reader: Reader
+    sock: socket.socket
+    in_chunks: bool
+    done: Callable[[bool], None]
+    waits: bytes = b""
+    moved_at: float = 0.0
+    hears: bool = False
+    has_spoken: bool = False
+    listens_for: int = 0
+
+    def push(self) -> bool:
+        """Send what can be sent now; whether there is or will be more.
+
+        Raises:
+            OSError: the browser is gone, or takes nothing.
+        """
+        if not self.waits:
+            # News wait where they are while the browser has not taken the last: it is then told all in one.
+            self.moved_at = time.monotonic()
+            self.waits = self._framed(self.reader.news())
+        while self.waits:
+            try:
+                sent = self.sock.send(self.waits[:AT_ONCE])
+            except BlockingIOError:
+                if time.monotonic() > self.moved_at + STALLED:
+                    raise TimeoutError from None
+                return True
+            self.waits, self.moved_at = self.waits[sent:], time.monotonic()
+        return not self.reader.over
+
+    def _framed(self, news: bytes) -> bytes:
+        if not self.in_chunks:
+            return news
+        chunk = b"%X\r\n%b\r\n" % (len(news), news) if news else b""
+        return chunk + b"0\r\n\r\n" if self.reader.over else chunk
+
+    def is_gone(self) -> bool:
+        """Whether the browser has closed the connection; what else it may have sent is left for the web server."""
+        if not self.hears:
+            return False
+        self.hears, self.has_spoken = False, True
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+
+
+class Sender:
+    """Takes connections from any thread and sends from its own."""
+
+    def __init__(self) -> None:
+        self._coming: queue.SimpleQueue[_Line] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[Iterable[int]] = queue.SimpleQueue()
+        self._lines: dict[int, set[_Line]] = {}
+        self._looks_at = 0.0
+        self._lock = threading.Lock()
+        self._woken = self._waker = -1
+        self._is_woken = False
+        self._runs = False
+
+    def take(self, reader: Reader, sock: socket.socket, in_chunks: bool, done: Callable[[bool], None]) -> None:
+        """Go on sending to a browser.
+
+        Args:
+            reader: what it lacks.
+            sock: its connection.
+            in_chunks: whether the body is sent as HTTP chunks; otherwise closing the connection ends it.
+            done: called at the end, with whether the connection is fit for another request.
+        """
+        sock.setblocking(False)
+        with self._lock:
+            self._coming.put(_Line(reader, sock, in_chunks, done))
+            if self._waker < 0:
+                # Kept for as long as this process lives: a signal handler may be about to write to it.
+                self._woken, self._waker = os.pipe()
+                os.set_blocking(self._waker, False)
+                EVENT_LOG.on_news(self._hear)
+            if not self._runs:
+                self._runs = True
+                threading.Thread(target=self._send, name="sender", daemon=True).start()
+        self._wake()
+
+    def _hear(self, turn_ids: Iterable[int]) -> None:
+        if self._runs:
+            self._news.put(turn_ids)
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._is_woken:
+            self._is_woken = True
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._waker, b"\0")
+
+    def _send(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._woken, selectors.EVENT_READ)
+            while not self._ends():
+                for line in self._due(selector.select(LOOK_UP)):
+                    self._serve(selector, line)
+                # Kept between two ends, which are read from the database, but not once it is broken or old.
+                close_old_connections()
+        connection.close()
+
+    def _ends(self) -> bool:
+        """Whether nobody is left to send to; then the thread ends, and the next browser starts another."""
+        with self._lock:
+            self._runs = bool(self._lines) or not self._coming.empty()
+            return not self._runs
+
+    def _due(self, ready: list[tuple[selectors.SelectorKey, int]]) -> set[_Line]:
+        """The lines to see to: those whose browser goes or takes more, those with news, now and then all of them."""
+        due = set()
+        for key, mask in ready:
+            if key.data is None:
+                os.read(self._woken, 1024)
+                self._is_woken = False
+            else:
+                key.data.hears = bool(mask & selectors.EVENT_READ)
+                due.add(key.data)
+        while not self._coming.empty():
+            line = self._coming.get()
+            self._lines.setdefault(line.reader.turn_id, set()).add(line)
+            due.add(line)
+        while not self._news.empty():
+            for turn_id in self._news.get():
+                due |= self._lines.get(turn_id, set())
+        if EVENT_LOG.sends_away or time.monotonic() >= self._looks_at:
+            self._looks_at = time.monotonic() + LOOK_UP
+            due = set().union(*self._lines.values())
+        return due
+
+    def _serve(self, selector: selectors.BaseSelector, line: _Line) -> None:
+        try:
+            well = not line.is_gone()
+            goes_on = well and line.push()
+        except OSError:
+            goes_on = well = False
+        except Exception:
+            # One answer that cannot be shown must not take the others along.
+            log.exception("A live answer could not be sent")
+            goes_on = well = False
+        if goes_on:
+            _listen(selector, line)
+            return
+        if line.listens_for:
+            selector.unregister(line.sock)
+        lines = self._lines[line.reader.turn_id]
+        lines.discard(line)
+        if not lines:
+            del self._lines[line.reader.turn_id]
+        line.done(well)
+
+
+def _listen(selector: selectors.BaseSelector, line: _Line) -> None:
+    """Hear of a browser that goes, and of one that can take more while something waits for it."""
+    wanted = (0 if line.has_spoken else selectors.EVENT_READ) | (selectors.EVENT_WRITE if line.waits else 0)
+    if wanted == line.listens_for:
+        return
+    if not line.listens_for:
+        selector.register(line.sock, wanted, line)
+    elif wanted:
+        selector.modify(line.sock, wanted, line)
+    else:
+        selector.unregister(line.sock)
+    line.listens_for = wanted

@@ -1,0 +1,207 @@
+"""One thread reads for all, and nobody waits for another's heavy reading."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from dashboard import upstream
+from dashboard.turns import pulse as pulse_module
+from dashboard.turns.pulse import Pulse
+from tests.faulty import Answer, FaultyServer, event_stream
+from tests.turns.conftest import delta, question, sse, stop, text, until
+
+ASKED = upstream.ChatParams(index_ids=["idx-1"], prompt="Why?")
+
+
+def no_rest() -> bool:
+    return False
+
+
+class Reader(threading.Thread):
+    """Reads one answer by a pulse, and notes each event with the thread that took it and when."""
+
+    def __init__(
+        self,
+        faulty: FaultyServer,
+        pulse: Pulse,
+        name: str,
+        answer: Answer,
+        *,
+        take: Callable[[upstream.Event], None] = lambda _: None,
+        caught_up: Callable[[], bool] = no_rest,
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        faulty.script("POST", f"/api/v1/chat/{name}/messages/stream", [answer])
+        self.taken: list[tuple[str, str, float]] = []
+        self.error: Exception | None = None
+        self._stream = faulty.client().stream(name, ASKED)
+        self._pulse, self._take, self._caught_up = pulse, take, caught_up
+
+    def note(self, event: upstream.Event) -> None:
+        self.taken.append((event.type, threading.current_thread().name, time.monotonic()))
+        self._take(event)
+
+    def run(self) -> None:
+        try:
+            with self._stream as stream:
+                self._pulse.read(stream, self.note, self._caught_up)
+        except Exception as error:
+            self.error = error
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _, _ in self.taken]
+
+    def threads(self) -> set[str]:
+        return {thread for _, thread, _ in self.taken}
+
+
+@pytest.fixture
+def pulse() -> Pulse:
+    return Pulse(lambda: 0.05)
+
+
+def together(*readers: Reader) -> None:
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(20)
+        assert not reader.is_alive()
+
+
+def pulses() -> int:
+    return sum(thread.name == "pulse" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("rests", [True, False])
+def test_many_answers_are_read_by_one_thread(faulty: FaultyServer, pulse: Pulse, rests: bool) -> None:
+    parts = [(0.05, sse(delta("so "))) for _ in range(20)]
+    most = 0
+
+    def caught_up() -> bool:
+        nonlocal most
+        most = max(most, pulses())
+        return rests
+
+    readers = [
+        Reader(
+            faulty, pulse, f"ses-{n}", event_stream((0.1, sse(question())), *parts, sse(stop())), caught_up=caught_up
+        )
+        for n in range(10)
+    ]
+    together(*readers)
+
+    assert most == 1
+    for reader in readers:
+        assert reader.error is None
+        assert reader.kinds() == ["user_input", *["text_delta"] * 20, "stop"]
+        assert reader.threads() <= {"pulse", reader.name}
+    assert sum(thread == "pulse" for reader in readers for _, thread, _ in reader.taken) > 150
+
+
+def test_the_thread_ends_with_the_last_answer_and_begins_again(faulty: FaultyServer, pulse: Pulse) -> None:
+    for _ in range(3):
+        reader = Reader(faulty, pulse, "ses-1", event_stream(sse(question()), (0.2, sse(stop()))))
+        together(reader)
+        assert reader.kinds() == ["user_input", "stop"]
+        until(lambda: pulses() == 0)
+
+
+def test_a_long_text_is_rendered_by_its_own_thread_while_others_are_read(faulty: FaultyServer, pulse: Pulse) -> None:
+    def render(event: upstream.Event) -> None:
+        if isinstance(event, upstream.Text):
+            time.sleep(1.5)
+
+    long = "x" * (pulse_module.HEAVY + 1)
+    slow = Reader(faulty, pulse, "ses-slow", event_stream((0.3, sse(text(long))), (0.3, sse(stop()))), take=render)
+    quick = Reader(faulty, pulse, "ses-quick", event_stream(*[(0.1, sse(delta("so ")))] * 12, sse(stop())))
+
+    together(slow, quick)
+
+    assert [thread for kind, thread, _ in slow.taken if kind == "text"] == ["ses-slow"]
+    times = [at for _, _, at in quick.taken]
+    assert max(after - before for before, after in pairwise(times)) < 1.0
+
+
+def test_who_sends_without_end_is_read_by_its_own_thread(
+    faulty: FaultyServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse_module, "SLICE", 0.005)
+    flood = event_stream((0.3, sse(*[delta(f"w{n} ") for n in range(10_000)])), sse(stop()))
+    reader = Reader(faulty, pulse, "ses-flood", flood)
+
+    together(reader)
+
+    assert len(reader.taken) == 10_001
+    assert reader.threads() == {"pulse", "ses-flood"}
+
+
+@pytest.mark.parametrize("rests", [True, False])
+def test_what_one_reader_cannot_take_is_its_own_matter(faulty: FaultyServer, pulse: Pulse, rests: bool) -> None:
+    def refuse(event: upstream.Event) -> None:
+        if isinstance(event, upstream.TextDelta):
+            raise LookupError("no room")
+
+    answer = event_stream(sse(question()), *[(0.1, sse(delta("so ")))] * 5, sse(stop()))
+    bad = Reader(faulty, pulse, "ses-bad", answer, take=refuse, caught_up=lambda: rests)
+    good = Reader(faulty, pulse, "ses-good", answer, caught_up=lambda: rests)
+
+    together(bad, good)
+
+    assert isinstance(bad.error, LookupError)
+    assert bad.kinds() == ["user_input", "text_delta"]
+    assert good.error is None
+    assert good.kinds()[-1] == "stop"
+
+
+def test_a_stream_that_is_closed_from_outside_is_noticed(faulty: FaultyServer, pulse: Pulse) -> None:
+    reader = Reader(faulty, pulse, "ses-1", event_stream(sse(question(), delta("so")), (60.0, b"")))
+    reader.start()
+    until(lambda: len(reader.taken) == 2)
+
+    reader._stream.close()
+    reader.join(5)
+
+    assert isinstance(reader.error, upstream.AnswerLost)
+
+
+def test_silence_is_noticed_although_nothing_wakes_anybody(
+    faulty: FaultyServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse_module, "LOOK_UP", 0.1)
+    reader = Reader(faulty, pulse, "ses-1", event_stream(sse(question()), (60.0, b"")))
+    reader._stream = faulty.client(stream_gap=0.5).stream("ses-1", ASKED)
+    reader.start()
+    reader.join(10)
+
+    assert isinstance(reader.error, upstream.AnswerLost)
+
+
+def test_what_rests_is_read_together_at_the_next_beat(faulty: FaultyServer) -> None:
+    looks: list[int] = []
+    answer = event_stream((0.2, sse(delta("a"))), *[(0.05, sse(delta("b")))] * 5, (2.0, sse(stop())))
+
+    def caught_up() -> bool:
+        grew = len(reader.taken) > (looks[-1] if looks else 0)
+        looks.append(len(reader.taken))
+        return grew
+
+    reader = Reader(faulty, Pulse(lambda: 1.0), "ses-1", answer, caught_up=caught_up)
+    together(reader)
+
+    assert [count for count in dict.fromkeys(looks) if count] == [1, 6]
+
+
+def test_a_pulse_that_has_ended_leaves_nothing_open(faulty: FaultyServer, pulse: Pulse) -> None:
+    def open_files_after(times: int) -> int:
+        for _ in range(times):
+            together(Reader(faulty, pulse, "ses-1", event_stream((0.1, sse(question())), (0.1, sse(stop())))))
+        until(lambda: pulses() == 0)
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    assert open_files_after(2) + 10 > open_files_after(10)

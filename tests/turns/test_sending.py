@@ -1,0 +1,296 @@
+"""Live answers over real sockets, sent by one thread to all who watch, however they behave."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from dashboard.chats.models import ChatSession
+from dashboard.turns import eventlog
+from dashboard.turns.eventlog import EVENT_LOG
+from dashboard.turns.models import Turn
+from dashboard.web import reader as reader_module
+from dashboard.web import running, sender
+from dashboard.web.handover import LETS_GO, HandedOver
+from dashboard.web.reader import Reader
+from tests.faulty import FaultyServer, event_stream
+from tests.turns.conftest import delta, ended, put, question, script, sse, stop, until
+
+pytestmark = pytest.mark.postgres
+
+
+class Watcher:
+    """A browser's connection, handed to the sender."""
+
+    def __init__(self, turn: Turn, cursor: int | None = None, *, in_chunks: bool = True) -> None:
+        self.sock, self._server = socket.socketpair()
+        self.sock.settimeout(20)
+        self.ended: list[bool] = []
+        self.reader = Reader(turn, cursor)
+        running.SENDER.take(self.reader, self._server, in_chunks, self._done)
+
+    def _done(self, is_fit: bool) -> None:
+        self.reader.close()
+        self.ended.append(is_fit)
+        if not is_fit:
+            self._server.close()
+
+    def read(self, until_seen: bytes) -> bytes:
+        got = b""
+        while until_seen not in got:
+            part = self.sock.recv(65536)
+            assert part, got
+            got += part
+        return got
+
+    def end(self) -> bool:
+        return bool(until(lambda: self.ended) and self.ended[0])
+
+    def close(self) -> None:
+        self.sock.close()
+        until(lambda: self.ended)
+        self._server.close()
+
+
+Watch = Callable[..., Watcher]
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Makes watchers, and closes them at the end."""
+    made: list[Watcher] = []
+
+    def make(turn: Turn, cursor: int | None = None, *, in_chunks: bool = True) -> Watcher:
+        made.append(Watcher(turn, cursor, in_chunks=in_chunks))
+        return made[-1]
+
+    yield make
+    for watcher in made:
+        watcher.close()
+
+
+def growing(faulty: FaultyServer, session: ChatSession, ada: User, words: int, every: float = 0.05) -> Turn:
+    parts = [(every, sse(delta(f"w{number} "))) for number in range(words)]
+    script(faulty, session, event_stream(sse(question()), *parts, sse(stop())))
+    return put(session, ada)
+
+
+def senders() -> int:
+    return sum(thread.name == "sender" for thread in threading.enumerate())
+
+
+def numbers(body: str) -> list[int]:
+    """The entries that came, a snapshot's last one first."""
+    return [int(number) for number in re.findall(r"^id: (\d+)$", body, re.MULTILINE)]
+
+
+def in_order(body: str, turn: Turn) -> bool:
+    """Whether every entry of the turn came once and in order, after a snapshot of the first ones."""
+    came = numbers(body)
+    last = turn.log.order_by("-number").values_list("number", flat=True).first()
+    # The closing message has the number of the last entry, which it follows.
+    return last is not None and came == [*range(came[0], last + 1), last]
+
+
+def unframed(sent: bytes) -> bytes:
+    """The body of chunks."""
+    body = b""
+    while sent:
+        size, _, rest = sent.partition(b"\r\n")
+        length = int(size, 16)
+        body, sent = body + rest[:length], rest[length + 2 :]
+        if not length:
+            break
+    return body
+
+
+def test_everybody_gets_every_word_once_and_the_end_and_one_thread_sends(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+) -> None:
+    turn = growing(faulty, session, ada, 30)
+    watchers = [watch(turn) for _ in range(12)]
+    assert senders() == 1
+
+    for watcher in watchers:
+        body = unframed(watcher.read(b"\r\n0\r\n\r\n")).decode()
+        assert in_order(body, turn)
+        assert "w0 " in body
+        assert "w29 " in body
+        assert body.endswith("event: turn-ended\ndata: answered\n\n")
+        assert watcher.end()
+    assert EVENT_LOG._channels[turn.pk].watchers == 0
+
+
+def test_the_thread_ends_when_nobody_watches_and_begins_again(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+) -> None:
+    turn = ended(growing(faulty, session, ada, 3))
+    for _ in range(3):
+        assert watch(turn).read(b"\r\n0\r\n\r\n")
+        until(lambda: senders() == 0)
+        # What happens while nobody watches is not kept for anybody.
+        EVENT_LOG._tell([turn.pk])
+        assert running.SENDER._news.empty()
+
+
+def test_without_chunks_the_body_is_sent_as_it_is(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+) -> None:
+    turn = ended(growing(faulty, session, ada, 3))
+
+    watcher = watch(turn, in_chunks=False)
+
+    assert watcher.read(b"data: answered\n\n").startswith(b"id: ")
+    assert watcher.end()
+
+
+def test_a_browser_that_goes_is_let_go_of_at_once(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+) -> None:
+    script(faulty, session, event_stream(sse(question(), delta("Half")), (60.0, b"")))
+    turn = put(session, ada)
+    watcher, other = watch(turn), watch(turn)
+    watcher.read(b"Half")
+
+    began = time.monotonic()
+    watcher.sock.close()
+
+    assert watcher.end() is False
+    assert time.monotonic() - began < 5
+    assert not other.ended
+
+
+def test_a_browser_that_takes_nothing_keeps_nobody_waiting_and_is_given_up_on(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "STALLED", 2.0)
+    parts = [(0.1, sse(delta("x" * 40_000 + f" w{number} "))) for number in range(60)]
+    script(faulty, session, event_stream(sse(question()), *parts, sse(stop())))
+    turn = put(session, ada)
+    stalled, other = watch(turn), watch(turn)
+
+    assert other.read(b"w20 ")
+    assert stalled.end() is False
+    assert other.read(b"\r\n0\r\n\r\n")
+
+
+def test_a_slow_browser_gets_everything_in_the_end(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+) -> None:
+    parts = [(0.05, sse(delta("x" * 30_000 + f" w{number} "))) for number in range(40)]
+    script(faulty, session, event_stream(sse(question()), *parts, sse(stop())))
+    turn = put(session, ada)
+    watcher = watch(turn)
+    ended(turn)
+
+    body = unframed(watcher.read(b"\r\n0\r\n\r\n")).decode()
+
+    assert in_order(body, turn)
+    assert all(f"x w{number}" in body for number in range(40))
+    assert watcher.end()
+
+
+def test_what_a_browser_says_meanwhile_is_left_for_the_web_server(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+) -> None:
+    turn = growing(faulty, session, ada, 10, every=0.1)
+    watcher = watch(turn)
+    watcher.read(b"id: ")
+    watcher.sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+
+    watcher.read(b"\r\n0\r\n\r\n")
+
+    assert watcher.end()
+    assert watcher._server.recv(100) == b"GET / HTTP/1.1\r\n\r\n"
+
+
+def test_an_answer_that_cannot_be_shown_does_not_take_the_others_along(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = growing(faulty, session, ada, 20, every=0.1)
+    broken, other = watch(turn), watch(turn)
+    monkeypatch.setattr(broken.reader, "news", lambda: 1 / 0)
+
+    assert broken.end() is False
+    assert unframed(other.read(b"\r\n0\r\n\r\n"))
+
+
+def test_a_process_that_ends_sends_them_all_away_in_good_order(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+) -> None:
+    script(faulty, session, event_stream(sse(question(), delta("Half")), (60.0, b"")))
+    turn = put(session, ada)
+    watchers = [watch(turn) for _ in range(3)]
+    for watcher in watchers:
+        watcher.read(b"Half")
+
+    began = time.monotonic()
+    EVENT_LOG.send_readers_away()
+
+    for watcher in watchers:
+        assert watcher.read(b"0\r\n\r\n") == b"0\r\n\r\n"
+        assert watcher.end()
+    assert time.monotonic() - began < 5
+
+
+def test_silence_is_filled_with_comments_here_too(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("LOOK_UP", 0.1), ("HEARTBEAT", 0.3), ("SILENCE", 1.5)):
+        monkeypatch.setattr(reader_module, name, seconds)
+    monkeypatch.setattr(sender, "LOOK_UP", 0.1)
+    script(faulty, session, event_stream(sse(question(), delta("Half")), (60.0, b"")))
+    watcher = watch(put(session, ada))
+
+    sent = unframed(watcher.read(b"\r\n0\r\n\r\n"))
+
+    assert sent.count(b": still here\n\n") >= 2
+    assert b"turn-ended" not in sent
+    assert watcher.end()
+
+
+def test_an_answer_of_another_process_is_followed(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entries come from the database, by a look for all who wait for such."""
+    turn = growing(faulty, session, ada, 20, every=0.1)
+    here = eventlog.EventLog()
+    monkeypatch.setattr(reader_module, "EVENT_LOG", here)
+    monkeypatch.setattr(sender, "EVENT_LOG", here)
+    try:
+        body = unframed(watch(turn).read(b"\r\n0\r\n\r\n")).decode()
+        assert in_order(body, turn)
+        assert "w0 " in body
+        assert "w19 " in body
+    finally:
+        here.close()
+
+
+def test_the_page_hands_over_only_where_the_web_server_lets_go(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    turn = ended(growing(faulty, session, ada, 3))
+    path = f"/sessions/{session.session_id}/turns/{turn.number}/events/"
+
+    environ: Any = {LETS_GO: True}
+    answer = browser.get(path, **environ)
+    parts = iter(answer.streaming_content)  # type: ignore[attr-defined]
+    first = next(parts)
+    with pytest.raises(HandedOver):
+        next(parts)
+    assert running.WATCHING._value == running.WATCHERS - 1
+    answer.close()
+    assert running.WATCHING._value == running.WATCHERS - 1, "it is the sender's to give back now"
+    running.WATCHING.release()
+
+    assert b"turn-ended" in first
+    assert b"turn-ended" in b"".join(browser.get(path).streaming_content)  # type: ignore[attr-defined]
+    assert not b"".join(browser.head(path, **environ).streaming_content)  # type: ignore[attr-defined]
