@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
@@ -258,20 +258,6 @@ def test_the_follower_survives_a_database_that_is_away(
     LogEntry.objects.create(turn=turn, number=1, type="x", data="{}")
 
     assert channel.after(0, 5)[0]
-
-
-def test_an_idle_watcher_holds_no_database_connection(log: EventLog, turn: Turn) -> None:
-    held = []
-
-    def watch() -> None:
-        log.watch(turn.pk)
-        held.append(connection.connection)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    thread.join(10)
-
-    assert held == [None]
 
 
 def test_no_two_ends_are_in_one_transaction(log: EventLog, turn: Turn, catalog: FaultyServer, ada: User) -> None:

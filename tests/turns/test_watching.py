@@ -347,6 +347,24 @@ def test_a_watcher_holds_no_database_connection_between_two_parts(
     answer.close()
 
 
+def test_a_watcher_that_keeps_its_thread_holds_no_database_connection_while_it_waits(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, wait = [], reader.Reader.wait
+
+    def noted(self: reader.Reader) -> None:
+        held.append(connection.connection)
+        wait(self)
+
+    monkeypatch.setattr(reader.Reader, "wait", noted)
+    script(faulty, session, event_stream(sse(question()), (1.0, sse(delta("so"), stop()))))
+
+    messages(watch(browser, put(session, ada)))
+
+    assert held
+    assert set(held) == {None}
+
+
 # --- doors ----------------------------------------------------------------------------------------------------------
 
 
