@@ -56,7 +56,7 @@ def record(
     entry = AuditEntry(
         action=action,
         outcome=outcome,
-        actor=actor,
+        actor_id=actor.pk if actor else None,
         actor_name=actor.get_username() if actor else "Corral",
         subject_type=subject.audit_type if subject else "",
         subject_id=subject.audit_id if subject else "",

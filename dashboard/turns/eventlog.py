@@ -65,6 +65,7 @@ class EventLog:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._closed = threading.Event()
+        self._has_to_follow = threading.Event()
         self._channels: dict[int, Channel] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -144,6 +145,7 @@ class EventLog:
     def close(self) -> None:
         """Write what waits, then end both threads and close their connections; nothing can be appended any more."""
         self._closed.set()
+        self._has_to_follow.set()
         self._queue.put(None)
         for thread in self._threads:
             thread.join(timeout=5)
@@ -158,6 +160,8 @@ class EventLog:
             if channel is None:
                 channel = self._channels[turn_id] = Channel(turn_id, local=False)
             channel.watchers += 1
+            if not channel.local:
+                self._has_to_follow.set()
             self._start()
             known = channel.local or channel.entries
         try:
@@ -256,7 +260,11 @@ class EventLog:
             with self._lock:
                 self._sweep()
                 followed = [one for one in self._channels.values() if not one.local and not one.ended and one.watchers]
+                if not followed:
+                    self._has_to_follow.clear()
             if not followed:
+                connection.close()
+                self._has_to_follow.wait(LINGER)
                 continue
             try:
                 for start in range(0, len(followed), 50):

@@ -27,8 +27,8 @@ from dashboard.turns.models import Turn
 from dashboard.turns.pulse import Pulse
 from dashboard.turns.recover import STILL_OPEN, Recovery, recover
 from dashboard.turns.run import Run, release
-from dashboard.turns.standing import has_room, may_run
-from dashboard.turns.states import LIVE, TurnState
+from dashboard.turns.standing import has_room, may_run, running_by_person, to_see_to
+from dashboard.turns.states import TurnState
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ REAPERS = 20
 SHORTLY = 0.05
 """Seconds between two looks whether all turns are done, when the process is to end."""
 KEPT_IN_MIND = ("id", "state", "asked_by_id", "asked_at", "lease_until", "lease_holder", "stop_asked_at")
-"""What is looked at of every turn under way."""
+"""What is looked at of a turn that is to be seen to."""
 
 
 class Runners:
@@ -170,11 +170,11 @@ class Runners:
 
     def _look(self) -> None:
         """One look at everything under way, in this process and in others."""
-        live = find(Turn, "state", [state.value for state in LIVE], only=KEPT_IN_MIND)
-        running = [turn for turn in live if turn.state == TurnState.RUNNING]
+        found = find(Turn, "pk", to_see_to(timezone.now()), only=KEPT_IN_MIND)
+        running = [turn for turn in found if turn.state == TurnState.RUNNING]
         self._heed_stops(running)
         if not self.closing:
-            self._take_queued([turn for turn in live if turn.state == TurnState.QUEUED], running)
+            self._take_queued([turn for turn in found if turn.state == TurnState.QUEUED])
             self._reap(running)
 
     def _heed_stops(self, running: list[Turn]) -> None:
@@ -182,9 +182,9 @@ class Runners:
             if turn.stop_asked_at is not None:
                 self.stop(turn.pk)
 
-    def _take_queued(self, queued: list[Turn], running: list[Turn]) -> None:
+    def _take_queued(self, queued: list[Turn]) -> None:
         """Start what waits, first come first served; whoever has enough under way does not hold up the others."""
-        busy = Counter(turn.asked_by_id for turn in running)
+        busy = running_by_person() if queued else Counter()
         for waiting in sorted(queued, key=lambda turn: (turn.asked_at, turn.pk)):
             person = waiting.asked_by_id
             if not may_run(busy.total(), busy[person] if person else 0):

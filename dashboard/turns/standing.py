@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 
 from dashboard.rows import fetch
 from dashboard.turns.models import Turn
@@ -68,6 +70,16 @@ def has_room(person_id: int | None) -> bool:
     return may_run(everybody, own)
 
 
+def to_see_to(now: datetime) -> list[int]:
+    """The keys of turns that wait, that somebody wants stopped, or whose lease has run out."""
+    return [key for (key,) in fetch(_TO_SEE_TO, now)]
+
+
+def running_by_person() -> Counter[int | None]:
+    """How many turns of each person run."""
+    return Counter(dict(fetch(_BY_PERSON)))
+
+
 _STANDING = f"""
     SELECT
         (SELECT COUNT(*) FROM {_TURNS} WHERE nonce = %s OR (session_id = %s AND {_IS_LIVE})),
@@ -79,3 +91,8 @@ _STANDING = f"""
 _RUNNING = f"""
     SELECT COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END) FROM {_TURNS} WHERE state = 'running'
 """  # noqa: S608
+_TO_SEE_TO = f"""
+    SELECT id FROM {_TURNS}
+    WHERE {_IS_LIVE} AND (state = 'queued' OR stop_asked_at IS NOT NULL OR lease_until < %s)
+"""  # noqa: S608
+_BY_PERSON = f"SELECT asked_by_id, COUNT(*) FROM {_TURNS} WHERE state = 'running' GROUP BY asked_by_id"  # noqa: S608

@@ -54,28 +54,25 @@ class Reader:
         self._channel.after(self._seen, LOOK_UP)
 
     def news(self) -> bytes:
-        """All that can be sent by now, perhaps nothing; never waits."""
-        parts = []
-        while not self.over and (part := self._next()):
-            parts.append(part)
-        return b"".join(parts)
-
-    def _next(self) -> bytes:
+        """All that can be sent by now, perhaps nothing; never waits. It may use the database, at the end."""
         now = time.monotonic()
         if self._channel.dropped or EVENT_LOG.sends_away or now >= min(self._closes_at, self._heard_at + SILENCE):
             self.over = True
             return b""
+        entries, ended = self._channel.after(self._seen, 0)
+        parts = []
         if self._has_nothing:
             self._has_nothing = False
-            return self._everything()
-        entries, ended = self._channel.after(self._seen, 0)
-        if entries:
-            self._heard_at = self._sent_at = now
-            return self._grown(entries)
+            parts.append(self._everything())
+        elif entries:
+            parts.append(self._grown(entries))
         if ended:
             self.over = True
-            return closing_message(self._turn, has_all=self._has_all(), seen=self._seen)
-        return self._while_silent(now)
+            parts.append(closing_message(self._turn, has_all=self._has_all(), seen=self._seen))
+        if not parts:
+            return self._while_silent(now)
+        self._heard_at = self._sent_at = now
+        return b"".join(parts)
 
     def _everything(self) -> bytes:
         entries, _ = self._channel.after(0, 0)
