@@ -358,3 +358,27 @@ def test_a_turns_session_shows_what_the_question_made_of_it(
     for name in ("first_asked_at", "is_running", "questions", "lock_state", "run_state"):
         assert getattr(turn.session, name) == getattr(stored, name), name
     assert (stored.questions, stored.lock_state) == (before.get("questions", 0) + 1, LockState.LOCKED)
+
+
+def test_only_the_question_that_locks_the_sources_renews_what_is_said_of_them(
+    faulty: FaultyServer, session: ChatSession, browser: Client
+) -> None:
+    script(faulty, session, ANSWER, repeat=True)
+
+    def answer_to(nonce: str) -> str:
+        answer = browser.post(
+            f"/sessions/{session.session_id}/turns/",
+            {"prompt": "Why?", "nonce": nonce},
+            headers={"HX-Request": "true"},
+        )
+        ended(Turn.objects.get(nonce=nonce))
+        return answer.content.decode()
+
+    first, second = answer_to("one"), answer_to("two")
+
+    assert 'hx-target="#sources-region"' in first
+    assert "Locked" in first
+    assert 'hx-target="#sources-region"' not in second
+    for number, said in ((1, first), (2, second)):
+        assert 'hx-target="#job-region"' in said
+        assert f'data-newest-turn="{number}"' in said

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
 from dashboard.turns.conflict import which_conflict
@@ -18,7 +20,7 @@ from dashboard.turns.ledger import Ledger, ledger
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.prune import prune_logs
 from dashboard.turns.runners import claim, place_in_queue
-from dashboard.turns.standing import Standing, standing
+from dashboard.turns.standing import Standing, running_by_person, standing, to_see_to
 from dashboard.web import running
 from tests.faulty import FaultyServer
 from tests.turns.conftest import ended, put, question, script, sse, stop, text
@@ -105,6 +107,30 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     Turn.objects.filter(session=session, number=3).delete()
     assert ledger(session.pk).was_stopped
     assert not ledger(0).was_stopped
+
+
+@pytest.mark.postgres
+def test_only_turns_that_wait_are_stopped_or_have_no_keeper_are_seen_to(
+    catalog: FaultyServer, ada: User, ben: User
+) -> None:
+    now = timezone.now()
+    later, over = now + timedelta(seconds=5), now - timedelta(seconds=5)
+
+    def turn(state: TurnState, person: User = ada, **columns: Any) -> int:
+        asked: dict[str, Any] = {"session": make_session(catalog), "number": 1, "prompt": "?", "asked_at": now}
+        return Turn.objects.create(**asked, state=state, asked_by=person, **columns).pk
+
+    turn(TurnState.RUNNING, lease_until=later)
+    turn(TurnState.RUNNING)
+    turn(TurnState.ANSWERED, lease_until=over, stop_asked_at=now)
+    wanted = [
+        turn(TurnState.RUNNING, lease_until=later, stop_asked_at=now),
+        turn(TurnState.RUNNING, lease_until=over),
+        turn(TurnState.QUEUED, ben),
+    ]
+
+    assert sorted(to_see_to(now)) == sorted(wanted)
+    assert running_by_person() == {ada.pk: 4}
 
 
 @pytest.mark.postgres
