@@ -29,7 +29,7 @@ class Body:
 
     def __next__(self) -> bytes:
         if self._begun:
-            raise HandedOver(self._goes_on)
+            raise HandedOver(self._goes_on, lambda: None)
         self._begun = True
         return b"first "
 

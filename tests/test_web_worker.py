@@ -100,16 +100,18 @@ def test_two_requests_sent_together_are_answered_in_order(server: Server) -> Non
         assert got.index(WHOLE) < got.index(b"HTTP/1.1 200")
 
 
-def test_a_body_nobody_read_is_not_taken_for_a_request(server: Server) -> None:
+@pytest.mark.parametrize("body", ["a request", "no chunk"])
+def test_a_body_nobody_read_is_not_taken_for_a_request(server: Server, body: str) -> None:
+    """Who sends one with a GET is answered, and gets no second answer on this connection."""
     smuggled = server.get("/")
+    length = b"Content-Length: %d\r\n\r\n%b" % (len(smuggled), smuggled)
+    rest = length if body == "a request" else b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\n"
     with server.connect() as sock:
-        sock.sendall(server.get("/answer", rest=b"Content-Length: %d\r\n\r\n%b" % (len(smuggled), smuggled)))
+        sock.sendall(server.get("/answer", rest=rest))
         read_until(sock, b"first ")
         server.gate.touch()
         assert read_until(sock, b"0\r\n\r\n").endswith(WHOLE)
-        sock.settimeout(1.0)
-        with pytest.raises(TimeoutError):
-            sock.recv(1)
+        assert sock.recv(1) == b""
 
 
 def test_without_chunks_the_end_of_the_connection_is_the_end(server: Server) -> None:
@@ -128,6 +130,19 @@ def test_a_connection_that_is_not_to_be_kept_is_closed(server: Server, how: str)
         sock.sendall(server.get("/unfit" if how == "unfit" else "/answer", rest=rest))
         got = b"".join(iter(lambda: sock.recv(4096), b""))
     assert got.endswith(WHOLE)
+
+
+def test_connections_that_are_closed_keep_nobody_waiting(server: Server) -> None:
+    """Whose other side neither reads on nor closes."""
+    with ExitStack() as stack:
+        for path, version in (("/unfit", "1.1"), ("/answer", "1.0")) * 4:
+            read_until(stack.enter_context(server.asked(path, version=version)), b"first ")
+        server.gate.touch()
+        time.sleep(0.3)
+        began = time.monotonic()
+        with server.asked("/") as page:
+            assert read_until(page, b"page")
+        assert time.monotonic() - began < 2
 
 
 def test_whoever_goes_away_takes_no_place_along(server: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.gthread import ThreadWorker
@@ -24,10 +25,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Load the application, and tell it with every request that :class:`HandedOver` is understood."""
         super().load_wsgi()
         application = self.wsgi  # type: ignore[has-type]
-        self._handed_over = threading.local()
+        self._now = threading.local()
 
         def told(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
             environ[LETS_GO] = True
+            # gunicorn's own object, which knows how it has announced the body and the connection's future.
+            self._now.response = getattr(start_response, "__self__", None)
             return application(environ, start_response)
 
         self.wsgi = told
@@ -37,29 +40,44 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             return super().handle_request(req, conn)
         except HandedOver as handed_over:
-            self._handed_over.now = (handed_over, req)
+            # Who sends a body with a GET, read by nobody, gets no second request on this connection.
+            has_body = any(name in ("CONTENT-LENGTH", "TRANSFER-ENCODING") for name, _ in req.headers)
+            self._now.handed_over = handed_over, has_body
             return False
 
     def handle(self, conn: Any) -> Any:
         """Serve a connection; handing it over is the last thing that is done here."""
-        self._handed_over.now = None
+        self._now.handed_over = None
         answered = super().handle(conn)
-        if self._handed_over.now is None:
+        note, self._now.handed_over = self._now.handed_over, None
+        if note is None:
             return answered
-        handed_over, req = self._handed_over.now
-        # HTTP/1.0 (nginx, unless told otherwise) knows no chunks: there the connection's end is the answer's.
-        in_chunks = req.version > (1, 0)
-        can_be_kept = in_chunks and not req.should_close() and self._keepalive_after(conn, True)
-
-        def done(is_fit: bool) -> None:
-            outcome: Future[bool] = Future()
-            outcome.set_result(is_fit and can_be_kept)
-            self.method_queue.defer(self.finish_request, conn, outcome)
-
-        handed_over.goes_on(conn.sock, in_chunks, done)
+        (handed_over, has_body), response = note, self._now.response
+        is_kept = not has_body and not response.should_close()
+        have_back = partial(self.method_queue.defer, self._have_back, conn, is_kept)
+        try:
+            handed_over.goes_on(conn.sock, response.chunked, have_back)
+        except Exception:
+            self.log.exception("An answer could not be handed over")
+            handed_over.is_left()
+            return False
         return _ELSEWHERE
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Keep the connection for another request or close it, unless it is somebody else's now."""
         if fs.cancelled() or fs.exception() is not None or fs.result() is not _ELSEWHERE:
             super().finish_request(conn, fs)
+
+    def _have_back(self, conn: Any, is_kept: bool, is_fit: bool) -> None:
+        """What becomes of a connection that was handed over; in the main thread, which must wait for nobody."""
+        if is_fit and is_kept:
+            well: Future[bool] = Future()
+            well.set_result(True)
+            super().finish_request(conn, well)
+            return
+        self.nr_conns -= 1
+        if is_fit:
+            # Slowly, so that the browser gets the last bytes also when it has sent some that nobody read.
+            self.tpool.submit(conn.close, graceful=True)
+        else:
+            conn.close()

@@ -268,8 +268,7 @@ class EventLog:
                 continue
             try:
                 for start in range(0, len(followed), 50):
-                    _look(followed[start : start + 50])
-                self._tell([one.turn_id for one in followed])
+                    self._tell(_look(followed[start : start + 50]))
             except Error as error:
                 log.warning("Looking for news of answers failed: %s", type(error).__name__)
                 connection.close()
@@ -340,8 +339,12 @@ def read_entries(turn_id: int, after: int = 0) -> list[Entry]:
     return [Entry(*row) for row in rows.values_list("number", "type", "data", "html", "tail")]
 
 
-def _look(channels: list[Channel]) -> None:
-    """One look for many turns: which have ended, then what is new. In this order, so that an end is never early."""
+def _look(channels: list[Channel]) -> list[int]:
+    """One look for many turns: which have ended, then what is new. In this order, so that an end is never early.
+
+    Returns:
+        the keys of those with news.
+    """
     ids = [channel.turn_id for channel in channels]
     live = set(Turn.objects.filter(pk__in=ids, state__in=LIVE).values_list("pk", flat=True))
     news = Q()
@@ -353,10 +356,13 @@ def _look(channels: list[Channel]) -> None:
         "turn_id", "number", "type", "data", "html", "tail"
     ):
         found.setdefault(turn_id, []).append(Entry(number, kind, data, html, tail))
+    told = []
     for channel in channels:
         entries, ended = found.get(channel.turn_id, []), channel.turn_id not in live
         if entries or ended:
             channel.publish(entries, ended=ended)
+            told.append(channel.turn_id)
+    return told
 
 
 EVENT_LOG = EventLog()

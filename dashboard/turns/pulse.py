@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import queue
@@ -16,13 +17,15 @@ from typing import Self
 
 from dashboard import upstream
 
+log = logging.getLogger(__name__)
+
 LOOK_UP = 1.0
 """Seconds between two looks at streams that say nothing: none of them notices by itself how long it has been silent."""
 SLICE = 0.02
 """Seconds spent on one stream before others have their turn."""
 HEAVY = 4_000
-"""Characters of a text, which is rendered when it is taken (a millisecond for 300), that are too many to be taken while
-others wait."""
+"""Characters that are too many to be taken while others wait: they may be rendered (a millisecond for 300)."""
+RENDERED = (upstream.TextDelta, upstream.ThinkingDelta, upstream.Text)
 
 
 class Now(Enum):
@@ -51,21 +54,20 @@ class _Reading:
         Raises:
             Exception: what the stream raises, or whoever takes its events.
         """
-        ends = None if seconds is None else time.monotonic() + seconds
+        others_wait, ends, characters = seconds is not None, time.monotonic() + (seconds or 0), 0
         if self.heavy is not None:
             heavy, self.heavy = self.heavy, None
             self.take(heavy)
         for event in self.stream.events:
-            if event is None:
+            if event is upstream.Sign.WAIT:
                 return Now.RESTS if self.caught_up() else Now.WAITS
-            if ends is None:
+            if not isinstance(event, upstream.Sign):
+                characters += len(event.content) if isinstance(event, RENDERED) else 0
+                if others_wait and characters > HEAVY:
+                    self.heavy = event
+                    return Now.HAS_MUCH
                 self.take(event)
-                continue
-            if isinstance(event, upstream.Text) and len(event.content) > HEAVY:
-                self.heavy = event
-                return Now.HAS_MUCH
-            self.take(event)
-            if time.monotonic() > ends:
+            if others_wait and time.monotonic() > ends:
                 return Now.HAS_MUCH
         return Now.OVER
 
@@ -114,10 +116,10 @@ class _Streams:
             due |= dict.fromkeys(self._waiting)
         return list(due)
 
-    def go_on(self, reading: _Reading) -> None:
-        """Read on, for a moment."""
+    def see_to(self, reading: _Reading, now: Now | None = None) -> None:
+        """Place a stream with which it stands like this, or read it on for a moment; what goes wrong is its own."""
         try:
-            self.place(reading, reading.go_on(SLICE))
+            self.place(reading, now or reading.go_on(SLICE))
         except BaseException as error:
             self._give_back(reading)
             reading.handed_back.set_exception(error)
@@ -127,8 +129,9 @@ class _Streams:
         if now is Now.WAITS:
             self._resting.discard(reading)
             if reading not in self._waiting:
-                self._waiting[reading] = reading.stream.fileno()
-                self._selector.register(self._waiting[reading], selectors.EVENT_READ, reading)
+                file = reading.stream.fileno()
+                self._selector.register(file, selectors.EVENT_READ, reading)
+                self._waiting[reading] = file
         elif now is Now.RESTS:
             self._stop_listening(reading)
             self._resting.add(reading)
@@ -136,6 +139,11 @@ class _Streams:
         else:
             self._give_back(reading)
             reading.handed_back.set_result(now)
+
+    def give_up(self, error: BaseException) -> None:
+        """Give all streams back to their own threads, which cannot go on either."""
+        for reading in (*self._waiting, *self._resting):
+            reading.handed_back.set_exception(error)
 
     def _give_back(self, reading: _Reading) -> None:
         self._resting.discard(reading)
@@ -184,29 +192,58 @@ class Pulse:
 
     def _lend(self, reading: _Reading, now: Now) -> None:
         with self._lock:
+            waker = self._begin() if self._waker is None else self._waker
             self._coming.put((reading, now))
-            if self._waker is not None:
-                os.write(self._waker, b"\0")
-                return
-            woken, self._waker = os.pipe()
+            os.write(waker, b"\0")
+
+    def _begin(self) -> int:
+        """Start the thread; answer what wakes it.
+
+        Raises:
+            OSError, RuntimeError: there is no pipe or no thread to be had.
+        """
+        woken, waker = os.pipe()
+        try:
             streams = _Streams(self._until_beat, woken)
             threading.Thread(target=self._beat, args=(streams,), name="pulse", daemon=True).start()
+        except BaseException:
+            os.close(woken)
+            os.close(waker)
+            raise
+        self._waker = waker
+        return waker
 
     def _beat(self, streams: _Streams) -> None:
         with streams:
-            while True:
-                while not self._coming.empty():
-                    streams.place(*self._coming.get())
-                if not streams and self._ends():
-                    return
-                for reading in streams.due():
-                    streams.go_on(reading)
+            try:
+                while True:
+                    for reading in streams.due():
+                        streams.see_to(reading)
+                    while not self._coming.empty():
+                        streams.see_to(*self._coming.get())
+                    if not streams and self._ends():
+                        return
+            except BaseException as error:
+                # Nobody may wait for this thread for ever.
+                log.exception("The answers of this process could not be read on")
+                self._give_up(streams, error)
 
     def _ends(self) -> bool:
         """Whether nothing is left to read; then the thread ends, and the next stream starts another."""
         with self._lock:
-            if not self._coming.empty() or self._waker is None:
+            if not self._coming.empty():
                 return False
+            self._leave()
+            return True
+
+    def _give_up(self, streams: _Streams, error: BaseException) -> None:
+        with self._lock:
+            self._leave()
+            streams.give_up(error)
+            while not self._coming.empty():
+                self._coming.get()[0].handed_back.set_exception(error)
+
+    def _leave(self) -> None:
+        if self._waker is not None:
             os.close(self._waker)
             self._waker = None
-            return True

@@ -61,7 +61,7 @@ from dashboard.upstream.errors import (
 )
 from dashboard.upstream.paging import Listing, Page
 from dashboard.upstream.sse import ServerEvent, SseDecoder
-from dashboard.upstream.stream import TurnStream
+from dashboard.upstream.stream import Sign, TurnStream
 
 __all__ = [
     "EVENT_TYPES",
@@ -97,6 +97,7 @@ __all__ = [
     "ServerEvent",
     "SessionCreate",
     "SharedAccess",
+    "Sign",
     "SseDecoder",
     "Stop",
     "Text",

@@ -9,14 +9,11 @@ be abandoned from outside, which shuts its socket down and wakes the reader.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPException, HTTPResponse, IncompleteRead
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,16 +23,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from dashboard.upstream.clock import Watchdog
+from dashboard.upstream.coming import ComingAnswer
 
 CONNECT_SECONDS = 3.0
 """For all of a name's addresses together."""
 IDLE_REUSE_SECONDS = 2.0
 """A connection idle for longer is not reused for anything but reads: the server may be closing it at this moment."""
-
-UNREAD_BYTES = 1024 * 1024
-"""Bytes held for the sake of a line, or of what follows the last chunk, before it counts as endless."""
-_RECEIVED = 64 * 1024
-_MUST_WAIT = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _here = threading.local()
 _clock = Watchdog()
@@ -125,135 +118,21 @@ def _call() -> Call | None:
     return call if isinstance(call, Call) else None
 
 
-class _Arriving:
-    """The bytes of an answer, which wait as long as its socket does, and nothing is lost when that is not at all.
-
-    In the place of ``http.client``'s reader, with as much of it as is used there. A read that would have to wait raises
-    what the socket raises; then :meth:`back_to` makes what it had taken unread.
-    """
-
-    closed = False
-
-    def __init__(self, sock: socket.socket, source: io.BufferedReader) -> None:
-        self._sock = sock
-        # Nothing is read from it; closing it gives the socket back.
-        self._source = source
-        self._held = b""
-        self._at = 0
-        self._is_plain = type(sock) is socket.socket
-        self._has_all = False
-
-    def mark(self) -> int:
-        """This place, until the next call of this method."""
-        if self._at == len(self._held) or self._at > _RECEIVED:
-            self._held, self._at = self._held[self._at :], 0
-        return self._at
-
-    def back_to(self, mark: int) -> None:
-        """Make everything after this place unread."""
-        self._at = mark
-
-    def readline(self, limit: int) -> bytes:
-        """A line with its end, or as much as there is of it before the limit or the answer's end."""
-        while not (end := self._held.find(b"\n", self._at) + 1):
-            if len(self._held) - self._at >= limit or not self._more():
-                end = len(self._held)
-                break
-        return self._taken(min(end - self._at, limit))
-
-    def read(self, size: int = -1) -> bytes:
-        """So many bytes, or all up to the answer's end."""
-        while size < 0 or len(self._held) - self._at < size:
-            if not self._more():
-                break
-        return self._taken(len(self._held) - self._at if size < 0 else size)
-
-    def read1(self, size: int = -1) -> bytes:
-        """What is here of so many bytes, or what comes next."""
-        if size and self._at == len(self._held):
-            self._more()
-        return self._taken(len(self._held) - self._at if size < 0 else size)
-
-    def flush(self) -> None:
-        """Nothing is ever written."""
-
-    def close(self) -> None:
-        """The answer is over."""
-        self.closed = True
-        self._source.close()
-
-    def _more(self) -> bool:
-        if len(self._held) > UNREAD_BYTES:
-            raise HTTPException("an answer's frame that never ends")
-        if self._has_all:
-            # Once: the next read asks the socket again.
-            self._has_all = False
-            raise BlockingIOError
-        came = self._sock.recv(_RECEIVED)
-        # A short read took all there was; asking once more would cost a change of threads. TLS gives one record a time.
-        self._has_all = self._is_plain and self._sock.timeout == 0 and 0 < len(came) < _RECEIVED
-        self._held += came
-        return bool(came)
-
-    def _taken(self, size: int) -> bytes:
-        taken = self._held[self._at : self._at + size]
-        self._at += len(taken)
-        return taken
-
-
-class ComingAnswer(HTTPResponse):
-    """An answer that can be read as far as it has come."""
-
-    fp: Any
+class _Response(ComingAnswer):
+    """An answer that its call knows of, if it is read as it comes."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         call = _call()
-        self._sock = sock
-        self._cut: Exception | None = None
         if call is not None and call.streams:
-            self.fp = _Arriving(sock, self.fp)
+            self.read_as_it_comes()
             call.coming = self
-
-    def fileno(self) -> int:
-        """What becomes readable when more has come; -1 when the connection is closed."""
-        return self._sock.fileno()
-
-    def do_not_wait(self) -> None:
-        """From now on, reading never waits."""
-        self._sock.settimeout(0)
-
-    def come(self) -> bytes | None:
-        """The next bytes of the body that are here, ``b""`` at its end, ``None`` if it has to be waited for.
-
-        Raises:
-            http.client.HTTPException, OSError: it was cut; every later call raises it again.
-        """
-        if self._cut is not None:
-            raise self._cut
-        if self.fp is None:
-            return b""
-        mark, left = self.fp.mark(), self.chunk_left
-        try:
-            part = self.read1()
-            if not part and self.length:
-                raise IncompleteRead(b"", self.length)
-        except _MUST_WAIT:
-            self.fp.back_to(mark)
-            self.chunk_left = left
-            return None
-        except (HTTPException, OSError) as cut:
-            self._cut = cut
-            raise
-        if not part:
-            self.close()
-        return part
 
 
 class _Reporting(HTTPConnection):
     """A connection that tells its call which socket it uses and when the first byte leaves."""
 
-    response_class = ComingAnswer
+    response_class = _Response
     _connecting = False
     idle_since: float | None = None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
+from enum import Enum, auto
 from http.client import HTTPException
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +15,8 @@ import requests
 from urllib3.response import GzipDecoder
 from urllib3.util.wait import wait_for_read
 
-from dashboard.upstream.connections import Call, ComingAnswer
+from dashboard.upstream.coming import ComingAnswer
+from dashboard.upstream.connections import Call
 from dashboard.upstream.contract import Event, Stop, TextDelta, ThinkingDelta, UnknownEvent, read_event
 from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import AnswerLost, UnreadableAnswer, UpstreamError
@@ -25,6 +28,19 @@ GAP_SECONDS = 60.0
 """Silence after which the answer counts as lost (contract.md §1)."""
 STREAM_BYTES = 256 * 1024 * 1024
 """Bytes of one whole turn."""
+
+UNPACKED_BYTES = 64 * 1024
+"""Bytes unpacked at a time."""
+
+
+class Sign(Enum):
+    """What stands between the events of a stream that is read as it comes."""
+
+    WAIT = auto()
+    """All that came has been read; more has to be waited for."""
+    GO_ON = auto()
+    """Some of it has been read, and there may be more here already."""
+
 
 Delta = TextDelta | ThinkingDelta
 _IGNORED = frozenset({"[DONE]"})
@@ -48,8 +64,9 @@ class TurnStream:
 
     Attributes:
         complete: the ``stop`` event has arrived.
-        events: the events as they come, and ``None`` each time more of them has to be waited for. It never waits, but
-            must be asked now and then also when nothing came, or silence is not noticed.
+        events: the events as they come, and a :class:`Sign` each time more of them has to be waited for, or some 64 kB
+            have been read. It never waits, but must be asked now and then also when nothing came, or silence is not
+            noticed.
     """
 
     def __init__(self, transport: Transport, request: Request, *, read_gap: float) -> None:
@@ -61,7 +78,7 @@ class TurnStream:
         self._call = Call(None, safe=False, streams=True)
         self._open = ExitStack()
         self._response: requests.Response | None = None
-        self._unpacked: Callable[[bytes], bytes] | None = None
+        self._packed: GzipDecoder | None = None
 
     def __repr__(self) -> str:
         return "<TurnStream>"
@@ -108,9 +125,9 @@ class TurnStream:
     def __iter__(self) -> Iterator[Event]:
         """The events, waited for."""
         for event in self.events:
-            if event is not None:
+            if not isinstance(event, Sign):
                 yield event
-            else:
+            elif event is Sign.WAIT:
                 wait_for_read(self._begun(), self._read_gap)  # type: ignore[arg-type]  # a file number is all it takes
 
     def _begun(self) -> ComingAnswer:
@@ -118,12 +135,15 @@ class TurnStream:
             raise RuntimeError("A turn is read inside its with block.")
         return self._call.coming
 
-    def _readable(self) -> Iterator[Event | None]:
+    def _readable(self) -> Iterator[Event | Sign]:
         """The events. Of a growing text, what may be the beginning of a key waits for the next of its kind."""
         waits: Delta | None = None
         try:
             for event in self._events():
-                if waits is not None and event is not None and type(event) is not type(waits):
+                if isinstance(event, Sign):
+                    yield event
+                    continue
+                if waits is not None and type(event) is not type(waits):
                     yield waits
                     waits = None
                 if isinstance(event, Delta):
@@ -148,11 +168,11 @@ class TurnStream:
         parts = [type(delta)(content=part) if part else None for part in (text[:end], text[end:])]
         return parts[0], parts[1]
 
-    def _events(self) -> Iterator[Event | None]:
+    def _events(self) -> Iterator[Event | Sign]:
         decoder, failed = SseDecoder(), ""
         for part in self._parts():
-            if part is None:
-                yield None
+            if isinstance(part, Sign):
+                yield part
                 continue
             for sent in decoder.feed(part):
                 event = self._read(sent)
@@ -162,6 +182,7 @@ class TurnStream:
                 if self.complete:
                     return
                 failed = _failure(event) or failed
+            yield Sign.GO_ON
         for sent in decoder.flush():
             event = self._read(sent, must_be_whole=True)
             if event is not None:
@@ -175,25 +196,36 @@ class TurnStream:
         self.complete = True
         yield Stop.model_validate({"type": "stop", "is_error": True, "error": self._transport.clean(failed)})
 
-    def _parts(self) -> Iterator[bytes | None]:
-        """The body as it comes, and ``None`` when more has to be waited for."""
+    def _parts(self) -> Iterator[bytes | Sign]:
+        """The body as it comes, unpacked."""
         size, begun, heard_at = 0, False, time.monotonic()
-        while (part := come(self._call, self._begun())) != b"":
+        while (came := come(self._call, self._begun())) != b"":
             now = time.monotonic()
-            if part is None:
+            if came is None:
                 if now >= heard_at + self._read_gap:
                     raise lost(self._call, TimeoutError())
-                yield None
+                yield Sign.WAIT
                 continue
             heard_at = now
-            if self._unpacked is not None:
-                part = self._unpacked(part)
-            size += len(part)
-            if size > STREAM_BYTES:
-                raise UnreadableAnswer(f"LlamaCloud sent more than {STREAM_BYTES} bytes in one turn")
-            if not begun:
-                begun = _begins_like_events(part)
-            yield part
+            for part in self._unpacked(came):
+                size += len(part)
+                if size > STREAM_BYTES:
+                    raise UnreadableAnswer(f"LlamaCloud sent more than {STREAM_BYTES} bytes in one turn")
+                if not begun:
+                    begun = _begins_like_events(part)
+                yield part
+
+    def _unpacked(self, came: bytes) -> Iterator[bytes]:
+        """The same unpacked, a little at a time: a few bytes can stand for very many."""
+        if self._packed is None:
+            yield came
+            return
+        try:
+            yield self._packed.decompress(came, max_length=UNPACKED_BYTES)
+            while self._packed.has_unconsumed_tail:
+                yield self._packed.decompress(b"", max_length=UNPACKED_BYTES)
+        except zlib.error:
+            raise UnreadableAnswer("LlamaCloud's answer cannot be unpacked", upstream_status=200) from None
 
     def _require_events(self, response: requests.Response) -> None:
         # Whatever else is declared may still be a stream (contract.md §14.6); its first byte decides.
@@ -202,7 +234,7 @@ class TurnStream:
         packing = response.headers.get("content-encoding", "identity").lower()
         if packing in ("gzip", "x-gzip"):
             # Something on the way packs what was asked for unpacked.
-            self._unpacked = GzipDecoder().decompress
+            self._packed = GzipDecoder()
         elif packing != "identity":
             raise UnreadableAnswer("LlamaCloud's answer is packed in a way that was not asked for", upstream_status=200)
 

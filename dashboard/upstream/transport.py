@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from dashboard.upstream.connections import CONNECT_SECONDS, Call, ComingAnswer
+from dashboard.upstream.coming import ComingAnswer
+from dashboard.upstream.connections import CONNECT_SECONDS, Call
 from dashboard.upstream.endpoint import Answer, Request, new_session, normalised, origin, target_of
 from dashboard.upstream.errors import (
     AnswerLost,
@@ -40,8 +41,6 @@ REDIRECT_HOPS = 3
 ERROR_BODY_BYTES = 64 * 1024
 """As much of an error answer as is read: it only yields a line of text."""
 _CHUNK = 64 * 1024
-_PARTS = 500
-"""Parts of a body that are joined before they are looked at."""
 _TRANSPORT_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
 
 
@@ -307,22 +306,21 @@ def chunks(response: requests.Response, call: Call) -> Iterator[bytes]:
 
 
 def come(call: Call, answer: ComingAnswer) -> bytes | None:
-    """As much of a body as has come, ``b""`` at its end, ``None`` if more has to be waited for.
+    """As much of a body as has come, some 64 kB at most, ``b""`` at its end, ``None`` if more has to be waited for.
 
     Raises:
         AnswerLost: a cut, or the call was abandoned.
     """
     parts: list[bytes] = []
-    part: bytes | None = None
+    part, size = None, 0
     try:
-        while (part := answer.come()) and len(parts) < _PARTS:
+        while size < _CHUNK and (part := answer.come()):
             parts.append(part)
+            size += len(part)
     except _TRANSPORT_FAILURES as failure:
         # What came before a cut counts; the next call meets it again.
         if not parts:
             raise lost(call, failure) from None
-    if part:
-        parts.append(part)
     if parts:
         return b"".join(parts)
     if part == b"" and call.abandoned:

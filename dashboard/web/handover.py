@@ -17,8 +17,12 @@ class HandedOver(OSError):
     Args:
         goes_on: takes the connection, whether the body is in chunks, and what to call when it is over: with whether the
             connection is fit for another request. It must be the last thing the thread does with the connection.
+        is_left: must be called instead when that cannot be, or when it fails.
     """
 
-    def __init__(self, goes_on: Callable[[socket.socket, bool, Callable[[bool], None]], None]) -> None:
+    def __init__(
+        self, goes_on: Callable[[socket.socket, bool, Callable[[bool], None]], None], is_left: Callable[[], None]
+    ) -> None:
         super().__init__("somebody else goes on")
         self.goes_on = goes_on
+        self.is_left = is_left

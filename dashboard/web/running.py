@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 
 from django.db import connection
@@ -50,7 +51,8 @@ class Watched:
     def __init__(self, turn: Turn, cursor: int | None, places: threading.Semaphore, *, lets_go: bool) -> None:
         self._places: threading.Semaphore | None = places
         self._lets_go = lets_go
-        self._has_begun = self._is_handed_over = False
+        self._begun: bytes | None = None
+        self._is_offered = False
         try:
             self._reader = Reader(turn, cursor)
         except BaseException:
@@ -62,7 +64,7 @@ class Watched:
 
     def __next__(self) -> bytes:
         if self._lets_go:
-            return self._first()
+            return self._head()
         while not (part := self._reader.news()):
             if self._reader.over:
                 raise StopIteration
@@ -72,24 +74,24 @@ class Watched:
         connection.close()
         return part
 
-    def _first(self) -> bytes:
-        """What there is now, perhaps nothing: the head goes out with it."""
-        if self._has_begun:
-            self._is_handed_over = True
-            raise HandedOver(self._hand_over)
-        self._has_begun = True
-        return self._reader.news()
+    def _head(self) -> bytes:
+        """Nothing, with which the head goes out: what is to be said is sent by whoever waits for no browser."""
+        if self._begun is not None:
+            self._is_offered = True
+            raise HandedOver(partial(self._hand_over, self._begun), self._leave)
+        self._begun = self._reader.news()
+        return b""
 
-    def _hand_over(self, sock: socket.socket, in_chunks: bool, done: Callable[[bool], None]) -> None:
+    def _hand_over(self, begun: bytes, sock: socket.socket, in_chunks: bool, done: Callable[[bool], None]) -> None:
         def over(is_fit: bool) -> None:
             self._leave()
             done(is_fit)
 
-        SENDER.take(self._reader, sock, in_chunks, over)
+        SENDER.take(self._reader, begun, sock, in_chunks, over)
 
     def close(self) -> None:
         """The server is done with the answer, or the browser is gone."""
-        if not self._is_handed_over:
+        if not self._is_offered:
             self._leave()
 
     def _leave(self) -> None:

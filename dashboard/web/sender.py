@@ -16,12 +16,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from django.db import close_old_connections, connection
+from django.db import Error, close_old_connections, connection
 
 from dashboard.turns.eventlog import EVENT_LOG
-from dashboard.web.reader import LOOK_UP, Reader
+from dashboard.web.reader import AGE, LOOK_UP, Reader
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +40,15 @@ class _Line:
     in_chunks: bool
     done: Callable[[bool], None]
     waits: bytes = b""
-    moved_at: float = 0.0
+    moved_at: float = field(default_factory=time.monotonic)
+    ends_at: float = field(default_factory=lambda: time.monotonic() + AGE + STALLED)
     hears: bool = False
     has_spoken: bool = False
     listens_for: int = 0
+
+    def begin(self, begun: bytes) -> None:
+        """What has been read of the answer already is sent first."""
+        self.waits = self._framed(begun)
 
     def push(self) -> bool:
         """Send what can be sent now; whether there is or will be more.
@@ -51,19 +56,20 @@ class _Line:
         Raises:
             OSError: the browser is gone, or takes nothing.
         """
-        if not self.waits:
-            # News wait where they are while the browser has not taken the last: it is then told all in one.
-            self.moved_at = time.monotonic()
-            self.waits = self._framed(self.reader.news())
-        while self.waits:
+        while True:
+            if not self.waits:
+                # News wait where they are while the browser has not taken the last: it is then told all in one.
+                self.moved_at = time.monotonic()
+                self.waits = b"" if self.reader.over else self._framed(self.reader.news())
+            if not self.waits:
+                return not self.reader.over
             try:
                 sent = self.sock.send(self.waits[:AT_ONCE])
             except BlockingIOError:
-                if time.monotonic() > self.moved_at + STALLED:
+                if EVENT_LOG.sends_away or time.monotonic() > min(self.moved_at + STALLED, self.ends_at):
                     raise TimeoutError from None
                 return True
             self.waits, self.moved_at = self.waits[sent:], time.monotonic()
-        return not self.reader.over
 
     def _framed(self, news: bytes) -> bytes:
         if not self.in_chunks:
@@ -72,7 +78,7 @@ class _Line:
         return chunk + b"0\r\n\r\n" if self.reader.over else chunk
 
     def is_gone(self) -> bool:
-        """Whether the browser has closed the connection; what else it may have sent is left for the web server."""
+        """Whether the browser has closed its side; what else it may have sent is left for the web server."""
         if not self.hears:
             return False
         self.hears, self.has_spoken = False, True
@@ -95,26 +101,34 @@ class Sender:
         self._is_woken = False
         self._runs = False
 
-    def take(self, reader: Reader, sock: socket.socket, in_chunks: bool, done: Callable[[bool], None]) -> None:
+    def take(
+        self, reader: Reader, begun: bytes, sock: socket.socket, in_chunks: bool, done: Callable[[bool], None]
+    ) -> None:
         """Go on sending to a browser.
 
         Args:
             reader: what it lacks.
+            begun: what has been read of that already.
             sock: its connection.
             in_chunks: whether the body is sent as HTTP chunks; otherwise closing the connection ends it.
             done: called at the end, with whether the connection is fit for another request.
+
+        Raises:
+            OSError, RuntimeError: it was not taken: there is no pipe or no thread to be had.
         """
         sock.setblocking(False)
+        line = _Line(reader, sock, in_chunks, done)
+        line.begin(begun)
         with self._lock:
-            self._coming.put(_Line(reader, sock, in_chunks, done))
             if self._waker < 0:
                 # Kept for as long as this process lives: a signal handler may be about to write to it.
                 self._woken, self._waker = os.pipe()
                 os.set_blocking(self._waker, False)
                 EVENT_LOG.on_news(self._hear)
             if not self._runs:
-                self._runs = True
                 threading.Thread(target=self._send, name="sender", daemon=True).start()
+                self._runs = True
+            self._coming.put(line)
         self._wake()
 
     def _hear(self, turn_ids: Iterable[int]) -> None:
@@ -131,11 +145,18 @@ class Sender:
     def _send(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._woken, selectors.EVENT_READ)
-            while not self._ends():
-                for line in self._due(selector.select(LOOK_UP)):
-                    self._serve(selector, line)
-                # Kept between two ends, which are read from the database, but not once it is broken or old.
-                close_old_connections()
+            try:
+                while True:
+                    for line in self._due(selector.select(LOOK_UP)):
+                        self._serve(selector, line)
+                    # Kept between two ends, which are read from the database, but not once it is broken or old.
+                    close_old_connections()
+                    if self._ends():
+                        break
+            except BaseException:
+                # Nobody may wait for this thread for ever: browsers come back with their cursors.
+                log.exception("Live answers could not be sent on")
+                self._give_up()
         connection.close()
 
     def _ends(self) -> bool:
@@ -143,6 +164,16 @@ class Sender:
         with self._lock:
             self._runs = bool(self._lines) or not self._coming.empty()
             return not self._runs
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._runs = False
+            lines = set().union(*self._lines.values())
+            self._lines.clear()
+            while not self._coming.empty():
+                lines.add(self._coming.get())
+        for line in lines:
+            line.done(False)
 
     def _due(self, ready: list[tuple[selectors.SelectorKey, int]]) -> set[_Line]:
         """The lines to see to: those whose browser goes or takes more, those with news, now and then all of them."""
@@ -169,16 +200,22 @@ class Sender:
     def _serve(self, selector: selectors.BaseSelector, line: _Line) -> None:
         try:
             well = not line.is_gone()
-            goes_on = well and line.push()
+            if well and line.push():
+                _listen(selector, line)
+                return
         except OSError:
-            goes_on = well = False
+            well = False
+        except Error as error:
+            log.warning("The end of an answer could not be read: %s", type(error).__name__)
+            connection.close()
+            well = False
         except Exception:
             # One answer that cannot be shown must not take the others along.
             log.exception("A live answer could not be sent")
-            goes_on = well = False
-        if goes_on:
-            _listen(selector, line)
-            return
+            well = False
+        self._let_go(selector, line, well=well)
+
+    def _let_go(self, selector: selectors.BaseSelector, line: _Line, *, well: bool) -> None:
         if line.listens_for:
             selector.unregister(line.sock)
         lines = self._lines[line.reader.turn_id]

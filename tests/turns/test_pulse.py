@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,18 +113,21 @@ def test_the_thread_ends_with_the_last_answer_and_begins_again(faulty: FaultySer
         until(lambda: pulses() == 0)
 
 
-def test_a_long_text_is_rendered_by_its_own_thread_while_others_are_read(faulty: FaultyServer, pulse: Pulse) -> None:
+@pytest.mark.parametrize("made", [text, delta])
+def test_a_long_text_is_rendered_by_its_own_thread_while_others_are_read(
+    faulty: FaultyServer, pulse: Pulse, made: Callable[[str], dict[str, Any]]
+) -> None:
     def render(event: upstream.Event) -> None:
-        if isinstance(event, upstream.Text):
+        if isinstance(event, upstream.Text | upstream.TextDelta):
             time.sleep(1.5)
 
-    long = "x" * (pulse_module.HEAVY + 1)
-    slow = Reader(faulty, pulse, "ses-slow", event_stream((0.3, sse(text(long))), (0.3, sse(stop()))), take=render)
+    long = sse(made("x" * (pulse_module.HEAVY + 1)))
+    slow = Reader(faulty, pulse, "ses-slow", event_stream((0.3, long), (0.3, sse(stop()))), take=render)
     quick = Reader(faulty, pulse, "ses-quick", event_stream(*[(0.1, sse(delta("so ")))] * 12, sse(stop())))
 
     together(slow, quick)
 
-    assert [thread for kind, thread, _ in slow.taken if kind == "text"] == ["ses-slow"]
+    assert [thread for kind, thread, _ in slow.taken if kind.startswith("text")] == ["ses-slow"]
     times = [at for _, _, at in quick.taken]
     assert max(after - before for before, after in pairwise(times)) < 1.0
 
@@ -205,3 +209,65 @@ def test_a_pulse_that_has_ended_leaves_nothing_open(faulty: FaultyServer, pulse:
         return len(list(Path("/proc/self/fd").iterdir()))
 
     assert open_files_after(2) + 10 > open_files_after(10)
+
+
+@pytest.mark.parametrize("chaff", [b": nothing\n\n", b"data: [DONE]\n\n"])
+def test_who_sends_much_that_is_no_event_keeps_nobody_waiting(faulty: FaultyServer, pulse: Pulse, chaff: bytes) -> None:
+    flood = event_stream((0.3, sse(question())), *[chaff * 20_000] * 40, sse(stop()))
+    noisy = Reader(faulty, pulse, "ses-noisy", flood)
+    quick = Reader(faulty, pulse, "ses-quick", event_stream(*[(0.1, sse(delta("so ")))] * 15, sse(stop())))
+
+    together(noisy, quick)
+
+    assert noisy.kinds() == ["user_input", "stop"]
+    times = [at for _, _, at in quick.taken]
+    assert max(after - before for before, after in pairwise(times)) < 1.5
+
+
+def test_without_a_thread_to_be_had_the_reader_is_told_and_the_next_one_is_served(
+    faulty: FaultyServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = event_stream((0.2, sse(question())), (0.2, sse(stop())))
+    first, second = (Reader(faulty, pulse, name, answer) for name in ("ses-1", "ses-2"))
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "pulse":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        together(first)
+    together(second)
+
+    assert isinstance(first.error, RuntimeError)
+    assert (second.error, second.kinds()) == (None, ["user_input", "stop"])
+
+
+def test_a_stream_that_cannot_be_waited_for_is_its_own_matter(
+    faulty: FaultyServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = event_stream(*[(0.2, sse(delta("so ")))] * 5, sse(stop()))
+    bad, good = (Reader(faulty, pulse, name, answer) for name in ("ses-bad", "ses-good"))
+    monkeypatch.setattr(bad._stream, "fileno", lambda: -1)
+
+    together(bad, good)
+
+    assert isinstance(bad.error, ValueError)
+    assert (good.error, good.kinds()[-1]) == (None, "stop")
+
+
+def test_nobody_waits_for_ever_for_a_thread_that_broke(
+    faulty: FaultyServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = event_stream((0.3, sse(question())), (0.3, sse(stop())))
+    readers = [Reader(faulty, pulse, f"ses-{n}", answer) for n in range(3)]
+    with monkeypatch.context() as patched:
+        patched.setattr(pulse_module._Streams, "due", lambda _: 1 / 0)
+        together(*readers)
+    assert [type(reader.error) for reader in readers] == [ZeroDivisionError] * 3
+
+    after = Reader(faulty, pulse, "ses-after", answer)
+    together(after)
+    assert after.kinds() == ["user_input", "stop"]

@@ -27,6 +27,13 @@ from tests.turns.conftest import delta, ended, put, question, script, sse, stop,
 pytestmark = pytest.mark.postgres
 
 
+@pytest.fixture(autouse=True)
+def nobody_looks_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is sent here is sent because the sender was told."""
+    for module in (sender, reader_module):
+        monkeypatch.setattr(module, "LOOK_UP", 60.0)
+
+
 class Watcher:
     """A browser's connection, handed to the sender."""
 
@@ -35,7 +42,7 @@ class Watcher:
         self.sock.settimeout(20)
         self.ended: list[bool] = []
         self.reader = Reader(turn, cursor)
-        running.SENDER.take(self.reader, self._server, in_chunks, self._done)
+        running.SENDER.take(self.reader, self.reader.news(), self._server, in_chunks, self._done)
 
     def _done(self, is_fit: bool) -> None:
         self.reader.close()
@@ -172,6 +179,7 @@ def test_a_browser_that_takes_nothing_keeps_nobody_waiting_and_is_given_up_on(
     faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "STALLED", 2.0)
+    monkeypatch.setattr(sender, "LOOK_UP", 0.5)
     parts = [(0.1, sse(delta("x" * 40_000 + f" w{number} "))) for number in range(60)]
     script(faulty, session, event_stream(sse(question()), *parts, sse(stop())))
     turn = put(session, ada)
@@ -199,17 +207,20 @@ def test_a_slow_browser_gets_everything_in_the_end(
 
 
 def test_what_a_browser_says_meanwhile_is_left_for_the_web_server(
-    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turn = growing(faulty, session, ada, 10, every=0.1)
     watcher = watch(turn)
     watcher.read(b"id: ")
+    looks, due = [], running.SENDER._due
+    monkeypatch.setattr(running.SENDER, "_due", lambda ready: looks.append(1) or due(ready))
     watcher.sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
 
     watcher.read(b"\r\n0\r\n\r\n")
 
     assert watcher.end()
     assert watcher._server.recv(100) == b"GET / HTTP/1.1\r\n\r\n"
+    assert len(looks) < 100, "it is heard once"
 
 
 def test_an_answer_that_cannot_be_shown_does_not_take_the_others_along(
@@ -239,6 +250,52 @@ def test_a_process_that_ends_sends_them_all_away_in_good_order(
         assert watcher.read(b"0\r\n\r\n") == b"0\r\n\r\n"
         assert watcher.end()
     assert time.monotonic() - began < 5
+
+
+def test_whoever_watches_a_run_that_broke_is_sent_away_at_once(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+) -> None:
+    script(faulty, session, event_stream(sse(question(), delta("Half")), (60.0, b"")))
+    turn = put(session, ada)
+    watcher = watch(turn)
+    watcher.read(b"Half")
+
+    EVENT_LOG.drop(turn.pk)
+
+    assert watcher.read(b"0\r\n\r\n") == b"0\r\n\r\n"
+    assert watcher.end()
+
+
+def test_without_a_thread_to_be_had_a_browser_is_not_taken_and_the_next_one_is(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = ended(growing(faulty, session, ada, 3))
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    reader = Reader(turn, None)
+    one, other = socket.socketpair()
+    with one, other:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                running.SENDER.take(reader, b"", other, True, lambda _: None)
+        reader.close()
+        assert watch(turn).read(b"\r\n0\r\n\r\n")
+        one.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            one.recv(1)
+
+
+def test_nobody_waits_for_ever_for_a_thread_that_broke(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = ended(growing(faulty, session, ada, 3))
+    with monkeypatch.context() as patched:
+        patched.setattr(sender.Sender, "_due", lambda *_: 1 / 0)
+        assert watch(turn).end() is False
+    assert watch(turn).read(b"\r\n0\r\n\r\n")
 
 
 def test_silence_is_filled_with_comments_here_too(
@@ -291,6 +348,18 @@ def test_the_page_hands_over_only_where_the_web_server_lets_go(
     assert running.WATCHING._value == running.WATCHERS - 1, "it is the sender's to give back now"
     running.WATCHING.release()
 
-    assert b"turn-ended" in first
+    assert first == b"", "whoever sends it waits for no browser"
     assert b"turn-ended" in b"".join(browser.get(path).streaming_content)  # type: ignore[attr-defined]
-    assert not b"".join(browser.head(path, **environ).streaming_content)  # type: ignore[attr-defined]
+
+
+def test_whoever_asks_for_the_head_only_takes_no_place(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    script(faulty, session, event_stream(sse(question(), delta("Half")), (60.0, b"")))
+    turn = put(session, ada)
+
+    head = browser.head(f"/sessions/{session.session_id}/turns/{turn.number}/events/")
+
+    assert running.WATCHING._value == running.WATCHERS
+    assert (head.status_code, head["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+    assert not b"".join(head.streaming_content)  # type: ignore[attr-defined]

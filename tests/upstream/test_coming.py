@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.upstream import connections
-from dashboard.upstream.connections import Call, ComingAnswer
+from dashboard.upstream.coming import ComingAnswer
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 CHUNKS = b"5;note=x\r\nhello\r\nA\r\n, wo\r\nrld!\r\n1\r\n\n\r\n0\r\nAfter: it\r\n\r\n"
@@ -31,8 +30,9 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def answer_on(client: socket.socket) -> ComingAnswer:
-    with Call(None, safe=False, streams=True).on_this_thread():
-        return ComingAnswer(client)
+    answer = ComingAnswer(client)
+    answer.read_as_it_comes()
+    return answer
 
 
 def come(answer: ComingAnswer) -> tuple[bytes, bool]:
@@ -100,11 +100,8 @@ def test_nothing_of_what_came_before_a_cut_connection_is_lost(ends: tuple[socket
 
 
 @pytest.mark.parametrize("endless", [b"A: " + b"x" * 20_000 + b"\r\n", b"5" * 20_000])
-def test_a_frame_that_never_ends_is_given_up_on(
-    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, endless: bytes
-) -> None:
+def test_a_frame_that_never_ends_is_given_up_on(ends: tuple[socket.socket, socket.socket], endless: bytes) -> None:
     """The lines after the last chunk, and the line before one: none of them is the answer, all of it is held."""
-    monkeypatch.setattr(connections, "UNREAD_BYTES", 100_000)
     server, client = ends
     server.sendall(CHUNKED + (b"0\r\n" if endless.startswith(b"A") else b""))
     answer = answer_on(client)
@@ -114,4 +111,25 @@ def test_a_frame_that_never_ends_is_given_up_on(
         for _ in range(1_000):
             server.sendall(endless)
             assert not answer.come()
+    answer.close()
+
+
+def test_what_follows_the_end_is_no_other_answer(ends: tuple[socket.socket, socket.socket]) -> None:
+    server, client = ends
+    server.sendall(CHUNKED + b"2\r\nso\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n")
+    answer = answer_on(client)
+    answer.begin()
+    answer.do_not_wait()
+    assert come(answer) == (b"so", True)
+    assert answer.will_close
+
+
+def test_a_chunk_of_less_than_nothing_is_refused(ends: tuple[socket.socket, socket.socket]) -> None:
+    server, client = ends
+    server.sendall(CHUNKED + b"-5\r\nhello, world\r\n")
+    answer = answer_on(client)
+    answer.begin()
+    answer.do_not_wait()
+    with pytest.raises(HTTPException):
+        answer.come()
     answer.close()

@@ -20,6 +20,7 @@ from dashboard.upstream import (
     Event,
     NotFound,
     RedirectRefused,
+    Sign,
     Stop,
     Text,
     TextDelta,
@@ -108,8 +109,9 @@ def test_events_arrive_while_the_turn_runs(faulty: FaultyServer) -> None:
 def come(turn: TurnStream) -> list[str]:
     """The types of the events that are here by now."""
     events: list[Event] = []
-    while (event := next(turn.events)) is not None:
-        events.append(event)
+    while (event := next(turn.events)) is not Sign.WAIT:
+        if not isinstance(event, Sign):
+            events.append(event)
     return kinds(events)
 
 
@@ -133,7 +135,7 @@ def test_who_has_not_caught_up_is_not_told_to_wait(faulty: FaultyServer) -> None
         next(iter(turn))
         # By now the rest is at the socket, as far as it goes in there: more than a buffer of it.
         time.sleep(1.0)
-        assert None not in [next(turn.events) for _ in range(500)]
+        assert Sign.WAIT not in [next(turn.events) for _ in range(500)]
 
 
 @pytest.mark.parametrize("length", range(65_000, 66_000, 100))
@@ -143,7 +145,7 @@ def test_a_buffer_that_was_just_filled_hides_nothing(faulty: FaultyServer, lengt
     with faulty.client().stream("ses-1", ASKED) as turn:
         events = iter(turn)
         assert isinstance(next(events), TextDelta)
-        assert next(turn.events) is None
+        assert come(turn) == []
         assert isinstance(next(events), Stop)
 
 
@@ -197,6 +199,23 @@ def test_an_answer_that_was_packed_on_the_way_is_read_too(faulty: FaultyServer) 
     faulty.script("POST", PATH, [replace(answer, headers={"Content-Encoding": "gzip"})])
     with faulty.client().stream("ses-1", ASKED) as turn:
         assert kinds(list(turn)) == ["user_input", "text_delta", "stop"]
+
+
+def test_few_packed_bytes_that_stand_for_very_many_are_unpacked_a_little_at_a_time(
+    faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "STREAM_BYTES", 2_000_000)
+    packed = gzip.compress(QUESTION + b": " + b"x" * 50_000_000)
+    faulty.script("POST", PATH, [replace(event_stream(packed), headers={"Content-Encoding": "gzip"})])
+    seen: list[Event | Sign] = []
+    with faulty.client().stream("ses-1", ASKED) as turn, pytest.raises(UnreadableAnswer, match="bytes in one turn"):
+        seen.extend(turn.events)
+    assert seen.count(Sign.GO_ON) >= 2_000_000 // stream.UNPACKED_BYTES - 1
+
+
+def test_what_says_it_is_packed_and_is_not_is_no_answer(faulty: FaultyServer) -> None:
+    faulty.script("POST", PATH, [replace(event_stream(STOP), headers={"Content-Encoding": "gzip"})])
+    assert type(read(faulty.client().stream("ses-1", ASKED))[1]) is UnreadableAnswer
 
 
 def test_an_answer_packed_in_another_way_is_not_guessed_at(faulty: FaultyServer) -> None:

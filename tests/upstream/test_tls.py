@@ -11,7 +11,7 @@ import pytest
 import requests
 from urllib3.util.wait import wait_for_read
 
-from dashboard.upstream import AnswerLost, Event, LlamaCloud, Unreachable
+from dashboard.upstream import AnswerLost, Event, LlamaCloud, Sign, Unreachable
 from tests.faulty import KEY, Answer, FaultyServer, event_stream, held, trickle
 from tests.upstream.test_stream import ASKED, DELTA, PATH, STOP, kinds
 from tests.upstream.test_transport import PROJECTS, create, failure
@@ -69,10 +69,10 @@ def test_over_tls_too_all_that_came_is_read_together(
         waits = 0
         events: list[Event] = []
         for event in turn.events:
-            if event is None:
+            if event is Sign.WAIT:
                 waits += 1
                 time.sleep(0.5)
-            else:
+            elif not isinstance(event, Sign):
                 events.append(event)
         assert kinds(events) == ["text_delta"] * 40 + ["stop"]
     assert 1 <= waits < 15
@@ -88,6 +88,6 @@ def test_over_tls_a_pulse_reads_every_token_of_a_slow_answer_when_it_comes(
     with client.stream("ses-1", ASKED) as turn:
         came = 0
         while not turn.complete and wait_for_read(turn, 5.0):  # type: ignore[arg-type]  # a file number is all it takes
-            while next(turn.events, None) is not None:
-                came += 1
+            while (event := next(turn.events, Sign.WAIT)) is not Sign.WAIT:
+                came += not isinstance(event, Sign)
     assert came == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -103,10 +104,11 @@ def _not_asked(
 def events(request: Request, session_id: str, number: int) -> HttpResponse | StreamingHttpResponse:
     """Stream a live answer; when too many watch already, answer with a part that asks again by itself."""
     turn = _turn(request, session_id, number)
-    if not running.WATCHING.acquire(blocking=False):
-        return _turned_away(request, turn)
-    lets_go = request.method == "GET" and LETS_GO in request.META
-    watched = running.Watched(turn, _cursor(request), running.WATCHING, lets_go=lets_go)
+    watched: Iterable[bytes] = ()
+    if request.method == "GET":
+        if not running.WATCHING.acquire(blocking=False):
+            return _turned_away(request, turn)
+        watched = running.Watched(turn, _cursor(request), running.WATCHING, lets_go=LETS_GO in request.META)
     response = StreamingHttpResponse(watched, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
