@@ -135,7 +135,7 @@ def test_a_connection_that_is_not_to_be_kept_is_closed(server: Server, how: str)
 def test_connections_that_are_closed_keep_nobody_waiting(server: Server) -> None:
     """Whose other side neither reads on nor closes."""
     with ExitStack() as stack:
-        for path, version in (("/unfit", "1.1"), ("/answer", "1.0")) * 4:
+        for path, version in (*[("/unfit", "1.1")] * 6, ("/answer", "1.0")):
             read_until(stack.enter_context(server.asked(path, version=version)), b"first ")
         server.gate.touch()
         time.sleep(0.3)
