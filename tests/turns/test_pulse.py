@@ -211,6 +211,21 @@ def test_a_pulse_that_has_ended_leaves_nothing_open(faulty: FaultyServer, pulse:
     assert open_files_after(2) + 10 > open_files_after(10)
 
 
+def test_whoever_comes_later_does_not_put_off_the_beat_of_the_others(faulty: FaultyServer) -> None:
+    pulse = Pulse(lambda: 1.0)
+    answer = event_stream((0.1, sse(delta("so "))), *[(0.1, sse(delta("so ")))] * 30, sse(stop()))
+    readers, began = [], time.monotonic()
+    for number in range(6):
+        readers.append(Reader(faulty, pulse, f"ses-{number}", answer, caught_up=lambda: True))
+        readers[-1].start()
+        time.sleep(0.4)
+    for reader in readers:
+        reader.join(20)
+
+    times = [began, *(at for _, _, at in readers[0].taken)]
+    assert max(after - before for before, after in pairwise(times)) < 1.8
+
+
 @pytest.mark.parametrize("chaff", [b": nothing\n\n", b"data: [DONE]\n\n"])
 def test_who_sends_much_that_is_no_event_keeps_nobody_waiting(faulty: FaultyServer, pulse: Pulse, chaff: bytes) -> None:
     flood = event_stream((0.3, sse(question())), *[chaff * 20_000] * 40, sse(stop()))

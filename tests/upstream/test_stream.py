@@ -192,6 +192,25 @@ def test_a_stop_that_comes_after_the_end_does_not_hit_the_next_call(faulty: Faul
     assert len({request.port for request in faulty.requests}) == 1
 
 
+def test_a_stop_at_the_moment_of_the_end_does_not_hit_the_next_call(faulty: FaultyServer) -> None:
+    """Between the connection's return to the others and the end of the block."""
+    faulty.script("POST", PATH, [event_stream(QUESTION + STOP)])
+    client = faulty.client()
+    with client.stream("ses-1", ASKED) as turn:
+        list(turn)
+        time.sleep(0.2)
+        assert turn._response is not None
+        release = turn._response.raw.release_conn
+
+        def release_and_stop() -> None:
+            release()
+            turn.close()
+
+        turn._response.raw.release_conn = release_and_stop  # type: ignore[method-assign]
+    assert client.projects().complete
+    assert len({request.port for request in faulty.requests}) == 1
+
+
 def test_an_answer_that_was_packed_on_the_way_is_read_too(faulty: FaultyServer) -> None:
     packed = gzip.compress(QUESTION + DELTA + STOP)
     half = len(packed) // 2
