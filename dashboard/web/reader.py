@@ -55,6 +55,8 @@ class Reader:
 
     def news(self) -> bytes:
         """All that can be sent by now, perhaps nothing; never waits. It may use the database, at the end."""
+        if self.over:
+            return b""
         now = time.monotonic()
         if self._channel.dropped or EVENT_LOG.sends_away or now >= min(self._closes_at, self._heard_at + SILENCE):
             self.over = True
