@@ -1,7 +1,8 @@
 """``python -m tests.letting_go PORT``: Corral's web server with two threads, around an application that hands over.
 
 ``/answer`` sends "first ", hands over, and somebody else sends "second" when a file of the name in the query exists;
-``/unfit`` does the same and says that the connection is not fit for another request; anything else is a page.
+``/unfit`` does the same and says that the connection is not fit for another request. With ``/refused`` nobody can go on,
+and it makes that file when it is told. Anything else is a page.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from dashboard.web.handover import LETS_GO, HandedOver
 
 
 class Body:
-    def __init__(self, gate: str, *, is_fit: bool) -> None:
+    def __init__(self, gate: str, *, is_fit: bool, is_refused: bool) -> None:
         self._gate = gate
+        self._is_refused = is_refused
         self._is_fit = is_fit
         self._begun = False
 
@@ -29,11 +31,14 @@ class Body:
 
     def __next__(self) -> bytes:
         if self._begun:
-            raise HandedOver(self._goes_on, lambda: None)
+            raise HandedOver(self._goes_on, lambda: open(self._gate, "x").close())
         self._begun = True
         return b"first "
 
     def _goes_on(self, sock: socket.socket, in_chunks: bool, done: Callable[[bool], None]) -> None:
+        if self._is_refused:
+            raise RuntimeError("can't start new thread")
+
         def send() -> None:
             while not os.path.exists(self._gate):
                 time.sleep(0.02)
@@ -48,9 +53,9 @@ class Body:
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     path = environ["PATH_INFO"]
-    if path in ("/answer", "/unfit") and environ[LETS_GO]:
+    if path in ("/answer", "/unfit", "/refused") and environ[LETS_GO]:
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return Body(environ["QUERY_STRING"], is_fit=path == "/answer")
+        return Body(environ["QUERY_STRING"], is_fit=path == "/answer", is_refused=path == "/refused")
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "4")])
     return [b"page"]
 

@@ -160,6 +160,17 @@ def test_whoever_goes_away_takes_no_place_along(server: Server) -> None:
         assert read_until(page, b"page")
 
 
+def test_when_nobody_can_go_on_the_body_is_told_and_the_connection_is_closed(server: Server) -> None:
+    for _ in range(3):
+        with server.asked("/refused") as sock:
+            got = b"".join(iter(lambda: sock.recv(4096), b""))
+        assert got.endswith(b"first \r\n")
+        assert server.gate.exists()
+        server.gate.unlink()
+    with server.asked("/") as page:
+        assert read_until(page, b"page")
+
+
 def test_a_worker_that_is_to_end_waits_for_what_it_handed_over(server: Server) -> None:
     with server.asked() as sock:
         read_until(sock, b"first ")

@@ -46,10 +46,6 @@ class _Line:
     has_spoken: bool = False
     listens_for: int = 0
 
-    def begin(self, begun: bytes) -> None:
-        """What has been read of the answer already is sent first."""
-        self.waits = self._framed(begun)
-
     def push(self) -> bool:
         """Send what can be sent now; whether there is or will be more.
 
@@ -60,7 +56,7 @@ class _Line:
             if not self.waits:
                 # News wait where they are while the browser has not taken the last: it is then told all in one.
                 self.moved_at = time.monotonic()
-                self.waits = b"" if self.reader.over else self._framed(self.reader.news())
+                self.waits = b"" if self.reader.over else self.framed(self.reader.news())
             if not self.waits:
                 return not self.reader.over
             try:
@@ -71,7 +67,8 @@ class _Line:
                 return True
             self.waits, self.moved_at = self.waits[sent:], time.monotonic()
 
-    def _framed(self, news: bytes) -> bytes:
+    def framed(self, news: bytes) -> bytes:
+        """News as they go out, with the end of the body if they are the last."""
         if not self.in_chunks:
             return news
         chunk = b"%X\r\n%b\r\n" % (len(news), news) if news else b""
@@ -118,7 +115,7 @@ class Sender:
         """
         sock.setblocking(False)
         line = _Line(reader, sock, in_chunks, done)
-        line.begin(begun)
+        line.waits = line.framed(begun)
         with self._lock:
             if self._waker < 0:
                 # Kept for as long as this process lives: a signal handler may be about to write to it.

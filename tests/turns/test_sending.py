@@ -346,12 +346,13 @@ def test_the_page_hands_over_only_where_the_web_server_lets_go(
     answer = browser.get(path, **environ)
     parts = iter(answer.streaming_content)  # type: ignore[attr-defined]
     first = next(parts)
-    with pytest.raises(HandedOver):
+    with pytest.raises(HandedOver) as handed_over:
         next(parts)
     assert running.WATCHING._value == running.WATCHERS - 1
     answer.close()
     assert running.WATCHING._value == running.WATCHERS - 1, "it is the sender's to give back now"
-    running.WATCHING.release()
+    handed_over.value.is_left()
+    assert running.WATCHING._value == running.WATCHERS
 
     assert first == b"", "whoever sends it waits for no browser"
     assert b"turn-ended" in b"".join(browser.get(path).streaming_content)  # type: ignore[attr-defined]

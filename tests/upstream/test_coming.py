@@ -30,8 +30,11 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def answer_on(client: socket.socket) -> ComingAnswer:
+    """An answer whose head has been read."""
     answer = ComingAnswer(client)
     answer.read_as_it_comes()
+    answer.begin()
+    answer.do_not_wait()
     return answer
 
 
@@ -52,8 +55,6 @@ def test_cut_anywhere_the_body_is_the_same(way: str, cuts: set[int]) -> None:
     with server, client:
         server.sendall(head)
         answer = answer_on(client)
-        answer.begin()
-        answer.do_not_wait()
         read, over, places = b"", False, sorted({0, *cuts, len(sent)})
         for start, end in pairwise(places):
             assert not over or start >= len(sent)
@@ -74,8 +75,6 @@ def test_a_cut_between_any_two_bytes(way: str) -> None:
         with server, client:
             server.sendall(head + sent[:place])
             answer = answer_on(client)
-            answer.begin()
-            answer.do_not_wait()
             first, _ = come(answer)
             assert BODY.startswith(first)
             server.sendall(sent[place:])
@@ -89,8 +88,6 @@ def test_nothing_of_what_came_before_a_cut_connection_is_lost(ends: tuple[socket
     server, client = ends
     server.sendall(CHUNKED + b"5\r\nhello\r\n5\r\nwo")
     answer = answer_on(client)
-    answer.begin()
-    answer.do_not_wait()
     server.close()
     assert [answer.come(), answer.come()] == [b"hello", b"wo"]
     for _ in range(2):
@@ -105,8 +102,6 @@ def test_a_frame_that_never_ends_is_given_up_on(ends: tuple[socket.socket, socke
     server, client = ends
     server.sendall(CHUNKED + (b"0\r\n" if endless.startswith(b"A") else b""))
     answer = answer_on(client)
-    answer.begin()
-    answer.do_not_wait()
     with pytest.raises(HTTPException):
         for _ in range(1_000):
             server.sendall(endless)
@@ -118,8 +113,6 @@ def test_what_follows_the_end_is_no_other_answer(ends: tuple[socket.socket, sock
     server, client = ends
     server.sendall(CHUNKED + b"2\r\nso\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n")
     answer = answer_on(client)
-    answer.begin()
-    answer.do_not_wait()
     assert come(answer) == (b"so", True)
     assert answer.will_close
 
@@ -128,8 +121,6 @@ def test_a_chunk_of_less_than_nothing_is_refused(ends: tuple[socket.socket, sock
     server, client = ends
     server.sendall(CHUNKED + b"-5\r\nhello, world\r\n")
     answer = answer_on(client)
-    answer.begin()
-    answer.do_not_wait()
     with pytest.raises(HTTPException):
         answer.come()
     answer.close()

@@ -181,17 +181,6 @@ def test_the_connection_of_an_answer_that_was_left_is_closed(faulty: FaultyServe
     assert len({request.port for request in faulty.requests}) == 2
 
 
-def test_a_stop_that_comes_after_the_end_does_not_hit_the_next_call(faulty: FaultyServer) -> None:
-    faulty.script("POST", PATH, [event_stream(QUESTION + STOP)])
-    client = faulty.client()
-    with client.stream("ses-1", ASKED) as turn:
-        list(turn)
-        time.sleep(0.2)
-    turn.close()
-    assert client.projects().complete
-    assert len({request.port for request in faulty.requests}) == 1
-
-
 def test_a_stop_at_the_moment_of_the_end_does_not_hit_the_next_call(faulty: FaultyServer) -> None:
     """Between the connection's return to the others and the end of the block."""
     faulty.script("POST", PATH, [event_stream(QUESTION + STOP)])
