@@ -1,8 +1,8 @@
 """``python -m tests.letting_go PORT``: Corral's web server with two threads, around an application that hands over.
 
 ``/answer`` sends "first ", hands over, and somebody else sends "second" when a file of the name in the query exists;
-``/unfit`` does the same and says that the connection is not fit for another request. With ``/refused`` nobody can go on,
-and it makes that file when it is told. Anything else is a page.
+``/unfit`` does the same and says that the connection is not fit for another request. With ``/refused`` nobody can go
+on, and it makes that file when it is told. Anything else is a page.
 """
 
 from __future__ import annotations
