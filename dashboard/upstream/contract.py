@@ -18,7 +18,6 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     PlainValidator,
-    PrivateAttr,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -66,21 +65,25 @@ Texts = Annotated[tuple[str, ...] | None, _Odd]
 class Wire(BaseModel):
     """An object as LlamaCloud sent it; :attr:`raw` is the JSON verbatim."""
 
+    # A slot and not one of pydantic's private attributes: those cost ten calls for every token of an answer.
+    __slots__ = ("_json",)
     model_config = ConfigDict(extra="ignore", frozen=True)
-    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="wrap")
     @classmethod
     def _keep_raw(cls, data: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        built = read(data)
-        if isinstance(data, dict):
-            built._raw = data
-        return built
+        return read(data).read_from(data if isinstance(data, dict) else {})
+
+    def read_from(self, raw: dict[str, Any]) -> Self:
+        """The same object, which was read from this JSON object."""
+        object.__setattr__(self, "_json", raw)
+        return self
 
     @property
     def raw(self) -> dict[str, Any]:
         """The JSON object this was read from, unchanged."""
-        return self._raw
+        json: dict[str, Any] = object.__getattribute__(self, "_json")
+        return json
 
 
 class Project(Wire):
@@ -277,9 +280,7 @@ def read_event(raw: Mapping[str, Any]) -> Event:
             return known.model_validate(raw)
         except ValidationError:
             pass
-    unknown = UnknownEvent(type=kind if isinstance(kind, str) else "")
-    unknown._raw = raw
-    return unknown
+    return UnknownEvent(type=kind if isinstance(kind, str) else "").read_from(raw)
 
 
 def _read_history(value: Any) -> tuple[Event, ...]:

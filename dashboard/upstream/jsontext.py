@@ -14,6 +14,7 @@ _MAY_HOLD_UNSTORABLE = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 _MAY_SPELL_OTHERWISE = re.compile(r'\\[u/"\\]')
 """Escapes that can stand for a character of a key."""
 REMOVED = "[removed]"
+_BLANK = " \t\r\n"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -40,7 +41,9 @@ def read_json(body: bytes | str, *, without: str = "") -> Any:
     """
     try:
         text = body.decode("utf-8-sig") if isinstance(body, bytes) else body.removeprefix("\ufeff")
-        value = _decoder.decode(text)
+        value, end = _decoder.raw_decode(text := text.strip(_BLANK))
+        if end < len(text):
+            raise ValueError("more than one document")
         if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
             raise ValueError("nested too deeply")
         if _MAY_HOLD_UNSTORABLE.search(text):

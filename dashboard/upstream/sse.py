@@ -8,7 +8,7 @@ apart, and line iterators see a blank line when CRLF is cut between two chunks, 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from dashboard.upstream.errors import UnreadableAnswer
 
@@ -62,15 +62,20 @@ class SseDecoder:
         *lines, rest = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
         events = []
         for line in lines:
-            self._count(len(line))
+            self._size += len(line)
+            if self._size > self._limit:
+                self._refuse()
             if self._line:
                 line = b"".join([*self._line, line])
                 self._line.clear()
-            event = self._take_line(line)
-            if event is not None:
+            if line:
+                self._take_line(line)
+            elif (event := self._dispatch()) is not None:
                 events.append(event)
         if rest:
-            self._count(len(rest))
+            self._size += len(rest)
+            if self._size > self._limit:
+                self._refuse()
             self._line.append(rest)
         return events
 
@@ -86,28 +91,20 @@ class SseDecoder:
         event = self._dispatch()
         return [] if event is None else [event]
 
-    def _count(self, more: int) -> None:
-        self._size += more
-        if self._size > self._limit:
-            raise UnreadableAnswer(f"LlamaCloud sent an event of more than {self._limit} bytes")
+    def _refuse(self) -> NoReturn:
+        raise UnreadableAnswer(f"LlamaCloud sent an event of more than {self._limit} bytes")
 
-    def _take_line(self, line: bytes) -> ServerEvent | None:
+    def _take_line(self, line: bytes) -> None:
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(_BOM)
-        if not line:
-            return self._dispatch()
-        # A comment is no part of an event, so a stream of keep-alives never reaches the limit.
-        if line.startswith(b":"):
-            self._size -= len(line)
-            return None
         name, _, value = line.decode("utf-8", "replace").partition(":")
-        self._take_field(name, value.removeprefix(" "))
-        return None
-
-    def _take_field(self, name: str, value: str) -> None:
+        value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
+        elif not name:
+            # A comment is no part of an event, so a stream of keep-alives never reaches the limit.
+            self._size -= len(line)
         elif name == "event":
             self._name = value
         elif name == "id" and "\0" not in value:

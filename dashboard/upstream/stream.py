@@ -181,13 +181,15 @@ class TurnStream:
                 yield event
                 if self.complete:
                     return
-                failed = _failure(event) or failed
+                if isinstance(event, UnknownEvent):
+                    failed = _failure(event) or failed
             yield Sign.GO_ON
         for sent in decoder.flush():
             event = self._read(sent, must_be_whole=True)
             if event is not None:
                 yield event
-                failed = _failure(event) or failed
+                if isinstance(event, UnknownEvent):
+                    failed = _failure(event) or failed
         if self.complete:
             return
         if not failed:
@@ -275,9 +277,9 @@ def _begins_like_events(part: bytes) -> bool:
     return bool(begins)
 
 
-def _failure(event: Event) -> str:
+def _failure(event: UnknownEvent) -> str:
     """What an error event says; the contract documents none, but one may come (contract.md §7, §14.6)."""
-    if not (isinstance(event, UnknownEvent) and event.type == "error"):
+    if event.type != "error":
         return ""
     said = {name: value for name, value in event.raw.items() if name not in ("type", "event")}
     return told(said.get("data", said)) or "LlamaCloud reported an error without saying which."
