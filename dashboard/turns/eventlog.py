@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +55,7 @@ class _Item:
     entries: Sequence[Entry]
     work: Callable[[], Any] | None
     ends: bool
-    holder: str | None
+    holder: str
     at_once: bool = True
     done: Future[Any] = field(default_factory=Future)
 
@@ -84,7 +85,7 @@ class EventLog:
         entries: Sequence[Entry],
         work: Callable[[], Any] | None = None,
         *,
-        holder: str | None = None,
+        holder: str,
         at_once: bool = True,
     ) -> Future[Any]:
         """Store entries; watchers see them when they are durable.
@@ -93,7 +94,7 @@ class EventLog:
             turn_id: the turn's key.
             entries: in order.
             work: database work of the same turn, done in the same transaction.
-            holder: whose lease must stand, or nothing is stored: a process that slept must not add to a turn that
+            holder: whose lease must stand, or no entry is stored: a process that slept must not add to a turn that
                 another one has ended meanwhile.
             at_once: whether somebody waits for it; otherwise it waits ``GROUP`` seconds for what other turns append.
 
@@ -102,10 +103,11 @@ class EventLog:
         """
         return self._put(_Item(turn_id, entries, work, False, holder, at_once))
 
-    def finish(
-        self, turn_id: int, entries: Sequence[Entry], work: Callable[[], Any], *, holder: str | None = None
-    ) -> Future[Any]:
-        """Store the last entries with the work that ends the turn; watchers then see the end."""
+    def finish(self, turn_id: int, entries: Sequence[Entry], work: Callable[[], bool], *, holder: str) -> Future[Any]:
+        """Store the last entries with the work that ends the turn; watchers then see the end.
+
+        As :meth:`append`, but nothing at all is stored if ``work`` says that it has not ended the turn.
+        """
         return self._put(_Item(turn_id, entries, work, True, holder))
 
     def open(self, turn_id: int) -> Channel:
@@ -180,8 +182,9 @@ class EventLog:
 
     def _put(self, item: _Item) -> Future[Any]:
         self._queue.put(item)
-        with self._lock:
-            self._start()
+        if not self._threads:
+            with self._lock:
+                self._start()
         return item.done
 
     def _start(self) -> None:
@@ -292,36 +295,62 @@ def _parts(items: list[_Item]) -> list[list[_Item]]:
 
 
 def _store(batch: list[_Item]) -> list[Any]:
-    with transaction.atomic():
-        held = _held({item.turn_id for item in batch if item.holder is not None})
-        good = [item for item in batch if item.holder is None or held.get(item.turn_id) == item.holder]
-        rows = [
-            (item.turn_id, entry.number, entry.type, entry.data, entry.html, entry.tail)
-            for item in good
-            for entry in item.entries
-        ]
-        if rows:
-            with connection.cursor() as cursor:
-                cursor.executemany(_INSERT, rows)
-        kept = set(map(id, good))
-        return [(item.work() if item.work else None) if id(item) in kept else LeaseLost() for item in batch]
+    """Store entries of turns whose lease stands, then do the work that belongs to them.
+
+    Returns:
+        what each item's work returned, or :class:`LeaseLost`.
+    """
+    rows = [
+        (item.turn_id, entry.number, entry.type, entry.data, entry.html, entry.tail, item.holder)
+        for item in batch
+        for entry in item.entries
+    ]
+    parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
+    is_one_statement = len(parts) == 1 and not any(item.work for item in batch)
+    try:
+        # One statement is a transaction by itself, and what is written ten times a second needs no more.
+        with nullcontext() if is_one_statement else transaction.atomic():
+            held = {turn_id for part in parts for turn_id in _insert(part)}
+            return [_done(item, held) for item in batch]
+    except LeaseLost as lost:
+        return [lost]
 
 
-_HOLDERS = f"SELECT id, lease_holder FROM {Turn._meta.db_table} WHERE state = 'running'"  # noqa: S608  # our own names
-_INSERT = (
-    f"INSERT INTO {LogEntry._meta.db_table} (turn_id, number, type, data, html, tail)"  # noqa: S608  # our own name
-    " VALUES (%s, %s, %s, %s, %s, %s)"
-)
+def _insert(rows: list[tuple[Any, ...]]) -> list[int]:
+    """Insert entries whose turn's lease stands at this moment; answer the keys of these turns.
+
+    In one statement, which a process cannot fall asleep in, and on PostgreSQL with the turn's row held meanwhile: who
+    takes a turn over finds all of it or adds to it alone.
+    """
+    locks = f"FOR SHARE OF {Turn._meta.db_table}" if connection.features.has_select_for_update else ""
+    places = ", ".join(["(%s, %s, %s, %s, %s, %s, %s)"] * len(rows))
+    found = fetch(_INSERT.format(places=places, locks=locks), *(value for row in rows for value in row))
+    return [turn_id for (turn_id,) in found]
+
+
+def _done(item: _Item, held: set[int]) -> Any:
+    """Do what belongs to entries that were stored.
+
+    Raises:
+        LeaseLost: the end of a turn that is somebody else's by now, so that its entries must not be stored either.
+    """
+    is_mine = not item.entries or item.turn_id in held
+    result = item.work() if is_mine and item.work else None
+    if item.ends and not result:
+        raise LeaseLost
+    return result if is_mine else LeaseLost()
+
+
+ROWS = 100
+"""Entries of one statement; SQLite may be built to take 999 values."""
+_INSERT = f"""
+    INSERT INTO {LogEntry._meta.db_table} (turn_id, number, type, data, html, tail)
+    SELECT column1, column2, column3, column4, column5, column6 FROM (VALUES {{places}}) AS made
+    JOIN {Turn._meta.db_table} ON id = column1 AND state = 'running' AND lease_holder = column7 {{locks}}
+    RETURNING turn_id
+"""  # noqa: S608  # our own names
 """The one statement that runs for every frame of every answer: the ORM takes longer to put it together than a database
 to do it."""
-
-
-def _held(turn_ids: set[int]) -> dict[int, str]:
-    """Who holds the leases of these turns; asked with every frame of every answer, as the insert below is made."""
-    if not turn_ids:
-        return {}
-    places = ", ".join(["%s"] * len(turn_ids))
-    return dict(fetch(f"{_HOLDERS} AND id IN ({places})", *turn_ids))
 
 
 def _is_stored(item: _Item) -> bool:

@@ -199,7 +199,7 @@ def test_what_cannot_be_stored_harms_no_other_turn(
     log.append(turn.pk, [entry(1)], lambda: busy.wait(5), holder="me")
     time.sleep(0.1)
     taken = log.append(turn.pk, [entry(1)], holder="me")
-    gone = log.append(10**9, [entry(1)])
+    gone = log.append(10**9, [entry(1)], holder="me")
     failing = log.append(turn.pk, [entry(2)], lambda: 1 / 0, holder="me")
     fine = log.append(sound.pk, [entry(1)], holder="me")
     busy.set()
@@ -273,8 +273,8 @@ def test_no_two_ends_are_in_one_transaction(log: EventLog, turn: Turn, catalog: 
         return done
 
     gate = threading.Event()
-    log.append(turn.pk, [], gate.wait)  # while the writer is busy with this, both ends come to wait
-    ends = [log.finish(one.pk, [], work(name)) for one, name in ((turn, "first"), (another, "second"))]
+    log.append(turn.pk, [], gate.wait, holder="me")  # while the writer is busy with this, both ends come to wait
+    ends = [log.finish(one.pk, [], work(name), holder="me") for one, name in ((turn, "first"), (another, "second"))]
     gate.set()
 
     assert [end.result(10) for end in ends] == [True, True]
@@ -295,9 +295,9 @@ def test_what_nobody_waits_for_is_written_with_what_comes_next(
 
     monkeypatch.setattr(eventlog, "_store", noted)
 
-    first = log.append(turn.pk, [entry(1)], at_once=False)
+    first = log.append(turn.pk, [entry(1)], holder="me", at_once=False)
     time.sleep(0.2)
-    log.append(other.pk, [entry(1)], at_once=False).result(10)
+    log.append(other.pk, [entry(1)], holder="me", at_once=False).result(10)
 
     assert first.done()
     assert batches == [{turn.pk, other.pk}]
@@ -305,7 +305,7 @@ def test_what_nobody_waits_for_is_written_with_what_comes_next(
 
 def test_a_first_token_waits_for_nobody(log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eventlog, "GROUP", 60.0)
-    log.append(turn.pk, [entry(1)]).result(10)
+    log.append(turn.pk, [entry(1)], holder="me").result(10)
     assert [found.number for found in read_entries(turn.pk)] == [1]
     monkeypatch.setattr(eventlog, "GROUP", 0.01)
 
