@@ -22,6 +22,7 @@ NO_STEP = ("user_input", "text", "text_delta", "thinking_delta", "stop")
 MAX_STEPS = 2_000
 """Steps of one answer that are kept, so that a page can show them; no answer has needed a hundred."""
 KEPT_TYPE = 40
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass
@@ -132,7 +133,7 @@ class Answer:
             del self._html[self._block_html :]
             self._settler = Settler()
             self._feed(event.content)
-        entry = self._entry("text", event.raw or {"type": "text", "content": event.content})
+        entry = self._entry("text", {"type": "text"} | event.raw)
         entry.html = self._settled(self._settler.finish())
         entry.tail = ""
         if not same:
@@ -142,8 +143,8 @@ class Answer:
         return entry
 
     def _feed(self, content: str) -> str:
-        slices = (content[start : start + SLICE] for start in range(0, len(content), SLICE))
-        return "".join([self._settled(self._settler.feed(part)) for part in slices])
+        starts = range(0, len(content), SLICE)
+        return "".join([self._settled(self._settler.feed(content[start : start + SLICE])) for start in starts])
 
     def _settled(self, html: str) -> str:
         if html:
@@ -163,7 +164,7 @@ class Answer:
 
     def _entry(self, kind: str, raw: dict[str, Any]) -> Entry:
         self.number += 1
-        entry = Entry(self.number, kind[:KEPT_TYPE], json.dumps(raw, ensure_ascii=False, separators=(",", ":")))
+        entry = Entry(self.number, kind[:KEPT_TYPE], _as_json(raw))
         if entry.type not in NO_STEP:
             self.steps.append(entry)
         return entry
