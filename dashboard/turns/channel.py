@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +27,7 @@ class Channel:
         """Make committed entries visible, each once and in order."""
         with self.condition:
             last = self.entries[-1].number if self.entries else 0
-            self.entries.extend(entry for entry in entries if entry.number > last)
+            self.entries += [entry for entry in entries if entry.number > last]
             self.ended = self.ended or ended
             self.touched = time.monotonic()
             self.condition.notify_all()
@@ -40,22 +39,27 @@ class Channel:
             self.condition.notify_all()
 
     def after(self, number: int, timeout: float) -> tuple[list[Entry], bool]:
-        """The entries after this number, waiting for one if need be.
+        """The entries after this number, as :meth:`now` has them, waiting so many seconds for one if need be."""
+        with self.condition:
+            self.condition.wait_for(lambda: self.ended or self.dropped or self._last() > number, timeout)
+        return self.now(number)
+
+    def now(self, number: int) -> tuple[list[Entry], bool]:
+        """The entries after this number that are here.
 
         Args:
             number: the last entry the reader has; 0 for none.
-            timeout: seconds to wait at most.
 
         Returns:
             the entries, perhaps none, and whether the turn has ended and these are the last.
         """
-        with self.condition:
-            self.condition.wait_for(lambda: self.ended or self.dropped or self._last() > number, timeout)
-            self.touched = time.monotonic()
-            return self._later(number), self.ended
+        self.touched = time.monotonic()
+        # Asked before looking for entries: none comes after the end.
+        ended, entries = self.ended, self.entries
+        start = len(entries) if number else 0
+        while start and entries[start - 1].number > number:
+            start -= 1
+        return entries[start:], ended
 
     def _last(self) -> int:
         return self.entries[-1].number if self.entries else 0
-
-    def _later(self, number: int) -> list[Entry]:
-        return self.entries[bisect_right(self.entries, number, key=lambda entry: entry.number) :]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 from dashboard.rows import find
@@ -36,17 +37,34 @@ def entry_message(turn: Turn, entry: Entry) -> bytes:
 
 def entry_html(turn: Turn, entry: Entry) -> str:
     """What an entry changes on the page. Only a literal of the event union names a template."""
+    if entry.type == "text_delta":
+        return _frame_html(turn, entry)
     template = f"turns/events/_{entry.type}.html" if entry.type in EVENT_TYPES else "turns/events/_unknown.html"
-    # What is going on is asked for by few of the templates; the one of a frame is not among them.
+    # What is going on is asked for by few of the templates.
     context = {"turn": turn, "entry": entry, "event": json.loads(entry.data), "doing": partial(doing, turn, [entry])}
     return render_to_string(template, context)
+
+
+def _frame_html(turn: Turn, entry: Entry) -> str:
+    """As its template has it, which is read once: a growing answer sends ten of these a second."""
+    tail = None if entry.tail is None else escape(entry.tail)
+    content = escape(json.loads(entry.data)["content"]) if tail is None else ""
+    return _frame(tail is None) % {"number": turn.number, "html": entry.html, "tail": tail, "content": content}
+
+
+@cache
+def _frame(only_grows: bool) -> str:
+    """The template of a frame with places for what differs."""
+    entry = {"html": "%(html)s", "tail": None if only_grows else "%(tail)s"}
+    context = {"turn": {"number": "%(number)s"}, "entry": entry, "event": {"content": "%(content)s"}}
+    return render_to_string("turns/events/_text_delta.html", context)
 
 
 def message(html: str, number: int | None = None) -> bytes:
     """An unnamed event with HTML; the id is the cursor a browser resumes with, and what is no entry has none."""
     cursor = "" if number is None else f"id: {number}\n"
-    lines = "".join(f"data: {line}\n" for line in html.replace("\r", "").strip("\n").split("\n"))
-    return f"{cursor}{lines}\n".encode()
+    lines = html.replace("\r", "").strip("\n").replace("\n", "\ndata: ")
+    return f"{cursor}data: {lines}\n\n".encode()
 
 
 def snapshot_message(turn: Turn, entries: list[Entry], seen: int) -> bytes:

@@ -61,7 +61,7 @@ class Reader:
         if self._channel.dropped or EVENT_LOG.sends_away or now >= min(self._closes_at, self._heard_at + SILENCE):
             self.over = True
             return b""
-        entries, ended = self._channel.after(self._seen, 0)
+        entries, ended = self._channel.now(self._seen)
         parts = []
         if self._has_nothing:
             self._has_nothing = False
@@ -77,7 +77,7 @@ class Reader:
         return b"".join(parts)
 
     def _everything(self) -> bytes:
-        entries, _ = self._channel.after(0, 0)
+        entries, _ = self._channel.now(0)
         self._seen = entries[-1].number if entries else 0
         return snapshot_message(self._turn, entries, self._seen)
 
@@ -85,11 +85,11 @@ class Reader:
         if entries[0].number != self._seen + 1:
             return self._everything()
         self._seen = entries[-1].number
-        return b"".join(entry_message(self._turn, entry) for entry in entries)
+        return b"".join([entry_message(self._turn, entry) for entry in entries])
 
     def _has_all(self) -> bool:
         """Whether what was seen so far is the whole answer: none of it was pruned or read back since."""
-        entries, _ = self._channel.after(0, 0)
+        entries, _ = self._channel.now(0)
         return 0 < self._seen == len(entries) and entries[-1].number == self._seen
 
     def _while_silent(self, now: float) -> bytes:
@@ -99,7 +99,7 @@ class Reader:
         if not self._told and is_quiet(self._turn):
             self._told = True
             self._sent_at = now
-            return quiet_message(self._turn, self._channel.after(0, 0)[0])
+            return quiet_message(self._turn, self._channel.now(0)[0])
         if now >= self._sent_at + HEARTBEAT:
             self._sent_at = now
             return b": still here\n\n"

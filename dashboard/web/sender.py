@@ -52,13 +52,14 @@ class _Line:
         Raises:
             OSError: the browser is gone, or takes nothing.
         """
-        while True:
+        has_looked = False
+        while self.waits or not (has_looked or self.reader.over):
             if not self.waits:
-                # News wait where they are while the browser has not taken the last: it is then told all in one.
-                self.moved_at = time.monotonic()
-                self.waits = b"" if self.reader.over else self.framed(self.reader.news())
-            if not self.waits:
-                return not self.reader.over
+                # News wait where they are while the browser has not taken the last: it is then told all in one. Once
+                # is enough, because whatever comes later is told of.
+                self.moved_at, has_looked = time.monotonic(), True
+                self.waits = self.framed(self.reader.news())
+                continue
             try:
                 sent = self.sock.send(self.waits[:AT_ONCE])
             except BlockingIOError:
@@ -66,6 +67,7 @@ class _Line:
                     raise TimeoutError from None
                 return True
             self.waits, self.moved_at = self.waits[sent:], time.monotonic()
+        return not self.reader.over
 
     def framed(self, news: bytes) -> bytes:
         """News as they go out, with the end of the body if they are the last."""
@@ -146,8 +148,6 @@ class Sender:
                 while True:
                     for line in self._due(selector.select(LOOK_UP)):
                         self._serve(selector, line)
-                    # Kept between two ends, which are read from the database, but not once it is broken or old.
-                    close_old_connections()
                     if self._ends():
                         break
             except BaseException:
@@ -220,6 +220,8 @@ class Sender:
         if not lines:
             del self._lines[line.reader.turn_id]
         line.done(well)
+        # Kept between two ends, which are read from the database, but not once it is broken or old.
+        close_old_connections()
 
 
 def _listen(selector: selectors.BaseSelector, line: _Line) -> None:
