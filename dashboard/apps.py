@@ -13,5 +13,10 @@ class DashboardConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Load what registers itself by being imported."""
+        """Load what registers itself by being imported, and what is told of new connections to the database."""
+        from django.db.backends.signals import connection_created
+
         from dashboard import checks  # noqa: F401
+        from dashboard.idle import bound_idleness
+
+        connection_created.connect(bound_idleness)

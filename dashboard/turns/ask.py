@@ -12,8 +12,9 @@ from dashboard.chats.models import ChatSession, LockState
 from dashboard.errors import DashboardError
 from dashboard.rows import execute, find_one, hold, insert
 from dashboard.turns.ending import NEVER_SENT, take_back
+from dashboard.turns.lease import LEASE, lock_person
 from dashboard.turns.models import Turn
-from dashboard.turns.runners import LEASE, Runners, lock_person
+from dashboard.turns.runners import Runners
 from dashboard.turns.standing import standing
 from dashboard.turns.states import TurnState
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES

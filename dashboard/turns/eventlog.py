@@ -14,18 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import Error, InterfaceError, OperationalError, connection, transaction
-from django.db.models import Q
+from django.db import Error, InterfaceError, OperationalError, connection
 
-from dashboard.rows import fetch
 from dashboard.turns.answer import Entry
 from dashboard.turns.channel import Channel
-from dashboard.turns.models import LogEntry, Turn
-from dashboard.turns.states import LIVE
+from dashboard.turns.entries import Item, LeaseLost, is_stored, look, parts_of, store
 
 log = logging.getLogger(__name__)
 
@@ -45,26 +40,11 @@ _AWAY = (OperationalError, InterfaceError)
 """The database, not what is written, is the matter."""
 
 
-class LeaseLost(Exception):
-    """The turn is not this process's any more: nothing of it was stored."""
-
-
-@dataclass
-class _Item:
-    turn_id: int
-    entries: Sequence[Entry]
-    work: Callable[[], Any] | None
-    ends: bool
-    holder: str
-    at_once: bool = True
-    done: Future[Any] = field(default_factory=Future)
-
-
 class EventLog:
     """This process's way to the log."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._has_to_follow = threading.Event()
         self._channels: dict[int, Channel] = {}
@@ -101,14 +81,14 @@ class EventLog:
         Returns:
             a future of what ``work`` returned, or of :class:`LeaseLost`; callers need not wait for it.
         """
-        return self._put(_Item(turn_id, entries, work, False, holder, at_once))
+        return self._put(Item(turn_id, entries, work, False, holder, at_once))
 
     def finish(self, turn_id: int, entries: Sequence[Entry], work: Callable[[], bool], *, holder: str) -> Future[Any]:
         """Store the last entries with the work that ends the turn; watchers then see the end.
 
         As :meth:`append`, but nothing at all is stored if ``work`` says that it has not ended the turn.
         """
-        return self._put(_Item(turn_id, entries, work, True, holder))
+        return self._put(Item(turn_id, entries, work, True, holder))
 
     def open(self, turn_id: int) -> Channel:
         """The channel of a turn that starts to run in this process."""
@@ -168,7 +148,7 @@ class EventLog:
             known = channel.local or channel.entries
         try:
             if not known:
-                _look([channel])
+                look([channel])
         except BaseException:
             self.leave(channel)
             raise
@@ -180,7 +160,7 @@ class EventLog:
             channel.watchers -= 1
             channel.touched = time.monotonic()
 
-    def _put(self, item: _Item) -> Future[Any]:
+    def _put(self, item: Item) -> Future[Any]:
         self._queue.put(item)
         if not self._threads:
             with self._lock:
@@ -207,18 +187,18 @@ class EventLog:
                 batch.append(self._queue.get())
             goes_on = None not in batch
             items = [item for item in batch if item is not None]
-            for part in _parts(items):
+            for part in parts_of(items):
                 self._commit(part)
             rested = not self._queue.empty()
             if rested:
                 time.sleep(max(0.0, GROUP - (time.monotonic() - began)))
         connection.close()
 
-    def _commit(self, batch: list[_Item], *, again: bool = False) -> None:
+    def _commit(self, batch: list[Item], *, again: bool = False) -> None:
         """Write all of it in one transaction; what cannot be written together is written one by one."""
         for tried, pause in enumerate((*RETRY_PAUSES, None)):
             try:
-                results = _store(batch)
+                results = store(batch)
             except _AWAY as error:
                 connection.close()
                 if pause is None:
@@ -230,7 +210,7 @@ class EventLog:
                 if len(batch) > 1:
                     for item in batch:
                         self._commit([item], again=again or tried > 0)
-                elif (again or tried) and _is_stored(batch[0]):
+                elif (again or tried) and is_stored(batch[0]):
                     # The connection broke after the commit and before its confirmation.
                     self._publish(batch, [True])
                 else:
@@ -241,11 +221,11 @@ class EventLog:
                 self._publish(batch, results)
                 return
 
-    def _fail(self, batch: list[_Item], error: Exception) -> None:
+    def _fail(self, batch: list[Item], error: Exception) -> None:
         for item in batch:
             item.done.set_exception(error)
 
-    def _publish(self, batch: list[_Item], results: list[Any]) -> None:
+    def _publish(self, batch: list[Item], results: list[Any]) -> None:
         for item, result in zip(batch, results, strict=True):
             if isinstance(result, LeaseLost):
                 item.done.set_exception(result)
@@ -271,7 +251,7 @@ class EventLog:
                 continue
             try:
                 for start in range(0, len(followed), 50):
-                    self._tell(_look(followed[start : start + 50]))
+                    self._tell(look(followed[start : start + 50]))
             except Error as error:
                 log.warning("Looking for news of answers failed: %s", type(error).__name__)
                 connection.close()
@@ -282,116 +262,6 @@ class EventLog:
         for turn_id, channel in list(self._channels.items()):
             if not channel.watchers and channel.touched < old and (channel.ended or not channel.local):
                 del self._channels[turn_id]
-
-
-def _parts(items: list[_Item]) -> list[list[_Item]]:
-    """What goes into one transaction each: all that only grows, then every end by itself.
-
-    An end changes its session's row. Two of them in one transaction would wait for each other with whoever changes many
-    sessions at once, in another order.
-    """
-    growing = [item for item in items if not item.ends]
-    return [part for part in (growing, *([item] for item in items if item.ends)) if part]
-
-
-def _store(batch: list[_Item]) -> list[Any]:
-    """Store entries of turns whose lease stands, then do the work that belongs to them.
-
-    Returns:
-        what each item's work returned, or :class:`LeaseLost`.
-    """
-    rows = [
-        (item.turn_id, entry.number, entry.type, entry.data, entry.html, entry.tail, item.holder)
-        for item in batch
-        for entry in item.entries
-    ]
-    parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
-    is_one_statement = len(parts) == 1 and not any(item.work for item in batch)
-    try:
-        # One statement is a transaction by itself, and what is written ten times a second needs no more.
-        with nullcontext() if is_one_statement else transaction.atomic():
-            held = {turn_id for part in parts for turn_id in _insert(part)}
-            return [_done(item, held) for item in batch]
-    except LeaseLost as lost:
-        return [lost]
-
-
-def _insert(rows: list[tuple[Any, ...]]) -> list[int]:
-    """Insert entries whose turn's lease stands at this moment; answer the keys of these turns.
-
-    In one statement, which a process cannot fall asleep in, and on PostgreSQL with the turn's row held meanwhile: who
-    takes a turn over finds all of it or adds to it alone.
-    """
-    locks = f"FOR SHARE OF {Turn._meta.db_table}" if connection.features.has_select_for_update else ""
-    places = ", ".join(["(%s, %s, %s, %s, %s, %s, %s)"] * len(rows))
-    found = fetch(_INSERT.format(places=places, locks=locks), *(value for row in rows for value in row))
-    return [turn_id for (turn_id,) in found]
-
-
-def _done(item: _Item, held: set[int]) -> Any:
-    """Do what belongs to entries that were stored.
-
-    Raises:
-        LeaseLost: the end of a turn that is somebody else's by now, so that its entries must not be stored either.
-    """
-    is_mine = not item.entries or item.turn_id in held
-    result = item.work() if is_mine and item.work else None
-    if item.ends and not result:
-        raise LeaseLost
-    return result if is_mine else LeaseLost()
-
-
-ROWS = 100
-"""Entries of one statement; SQLite may be built to take 999 values."""
-_INSERT = f"""
-    INSERT INTO {LogEntry._meta.db_table} (turn_id, number, type, data, html, tail)
-    SELECT column1, column2, column3, column4, column5, column6 FROM (VALUES {{places}}) AS made
-    JOIN {Turn._meta.db_table} ON id = column1 AND state = 'running' AND lease_holder = column7 {{locks}}
-    RETURNING turn_id
-"""  # noqa: S608  # our own names
-"""The one statement that runs for every frame of every answer: the ORM takes longer to put it together than a database
-to do it."""
-
-
-def _is_stored(item: _Item) -> bool:
-    """Whether an earlier try was committed after all."""
-    try:
-        stored = {entry.number: entry.data for entry in read_entries(item.turn_id)}
-    except Error:
-        return False
-    return bool(item.entries) and all(stored.get(entry.number) == entry.data for entry in item.entries)
-
-
-def read_entries(turn_id: int, after: int = 0) -> list[Entry]:
-    """The stored entries of a turn after a number, in order."""
-    rows = LogEntry.objects.filter(turn_id=turn_id, number__gt=after).order_by("number")
-    return [Entry(*row) for row in rows.values_list("number", "type", "data", "html", "tail")]
-
-
-def _look(channels: list[Channel]) -> list[int]:
-    """One look for many turns: which have ended, then what is new. In this order, so that an end is never early.
-
-    Returns:
-        the keys of those with news.
-    """
-    ids = [channel.turn_id for channel in channels]
-    live = set(Turn.objects.filter(pk__in=ids, state__in=LIVE).values_list("pk", flat=True))
-    news = Q()
-    for channel in channels:
-        news |= Q(turn_id=channel.turn_id, number__gt=channel.entries[-1].number if channel.entries else 0)
-    found: dict[int, list[Entry]] = {}
-    rows = LogEntry.objects.filter(news).order_by("turn_id", "number")
-    for turn_id, number, kind, data, html, tail in rows.values_list(
-        "turn_id", "number", "type", "data", "html", "tail"
-    ):
-        found.setdefault(turn_id, []).append(Entry(number, kind, data, html, tail))
-    told = []
-    for channel in channels:
-        entries, ended = found.get(channel.turn_id, []), channel.turn_id not in live
-        if entries or ended:
-            channel.publish(entries, ended=ended)
-            told.append(channel.turn_id)
-    return told
 
 
 EVENT_LOG = EventLog()

@@ -18,6 +18,7 @@ from dashboard.turns.answer import Answer, Entry, missing_steps
 from dashboard.turns.conflict import PASSING, which_conflict
 from dashboard.turns.ending import NEVER_SENT, end_turn, outcome_of, take_back
 from dashboard.turns.eventlog import BEAT, EventLog
+from dashboard.turns.lease import release
 from dashboard.turns.models import Turn
 from dashboard.turns.pulse import Pulse
 from dashboard.turns.recover import recover
@@ -228,18 +229,3 @@ class Run:
             return ended
 
         self._ended = self._log.finish(self.turn.pk, [*self._unseen, *entries], work, holder=self._holder)
-
-
-def release(turn: Turn, holder: str, *, unsent: bool = False) -> None:
-    """Let a lease go at once, so that a reaper need not wait for it to run out.
-
-    Args:
-        turn: the turn.
-        holder: whose lease it was.
-        unsent: its question certainly never left, so that another process may ask it.
-    """
-    mine = Turn.objects.running().filter(pk=turn.pk, lease_holder=holder)
-    if unsent:
-        mine.update(state=TurnState.QUEUED, lease_until=None, lease_holder="")
-    else:
-        mine.update(lease_until=timezone.now(), lease_holder="")

@@ -11,30 +11,28 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.contrib.auth.models import User
 from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from dashboard import upstream
-from dashboard.rows import find, hold
+from dashboard.rows import find
 from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, end_turn, outcome_of
-from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
+from dashboard.turns.entries import LeaseLost
+from dashboard.turns.eventlog import EVENT_LOG, EventLog
+from dashboard.turns.lease import HEARTBEAT, claim, release, renew, take_over
 from dashboard.turns.models import Turn
 from dashboard.turns.pulse import Pulse
 from dashboard.turns.recover import STILL_OPEN, Recovery, recover
-from dashboard.turns.run import Run, release
-from dashboard.turns.standing import has_room, may_run, running_by_person, to_see_to
+from dashboard.turns.run import Run
+from dashboard.turns.standing import may_run, running_by_person, to_see_to
 from dashboard.turns.states import TurnState
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=9)
-HEARTBEAT = 3.0
-"""Seconds between two renewals of all leases of this process."""
 LOOK_EVERY = 0.5
 """Seconds between two looks for queued turns and stop requests."""
 LOOK_WHEN_IDLE = 1.0
@@ -153,16 +151,7 @@ class Runners:
 
     def _renew(self) -> None:
         runs = list(self._runs.values())
-        held = [*(run.turn.pk for run in runs), *self._reaping]
-        if not held:
-            return
-        mine = Turn.objects.running().filter(lease_holder=self.holder, pk__in=held)
-        with transaction.atomic():
-            # A turn locked now is being ended, perhaps with others in one transaction: to wait for it while holding
-            # those would be a deadlock, and it needs no longer lease.
-            free = list(mine.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
-            mine.filter(pk__in=free).update(lease_until=timezone.now() + LEASE)
-        kept = set(mine.values_list("pk", flat=True))
+        kept = renew([*(run.turn.pk for run in runs), *self._reaping], self.holder)
         for run in runs:
             if run.turn.pk not in kept:
                 # Ended already, or taken over while this process slept: there is nothing to read for any more.
@@ -209,8 +198,7 @@ class Runners:
             if (turn.lease_holder and now - since < GRACE) or len(self._reaping) >= REAPERS:
                 continue
             orphan = Turn.objects.select_related("session").filter(pk=turn.pk).first()
-            mine = Turn.objects.running().filter(pk=turn.pk, lease_until=turn.lease_until)
-            if orphan is not None and mine.update(lease_until=timezone.now() + LEASE, lease_holder=self.holder):
+            if orphan is not None and take_over(turn.pk, turn.lease_until, self.holder):
                 self._take_over(orphan)
 
     def _take_over(self, orphan: Turn) -> None:
@@ -281,24 +269,6 @@ def seen_so_far(turn: Turn) -> Answer:
         answer.take(upstream.read_event(json.loads(data)))
     answer.close()
     return answer
-
-
-def lock_person(person_id: int | None) -> None:
-    """Within a transaction, let nobody else start a turn of this person: limits are counted, then used up."""
-    if person_id is not None:
-        hold(User, person_id)
-
-
-def claim(turn: Turn, holder: str) -> bool:
-    """Take a queued turn if its person may have another one running; of several processes one gets it."""
-    with transaction.atomic():
-        lock_person(turn.asked_by_id)
-        now = timezone.now()
-        return has_room(turn.asked_by_id) and bool(
-            Turn.objects.filter(pk=turn.pk, state=TurnState.QUEUED).update(
-                state=TurnState.RUNNING, started_at=now, lease_until=now + LEASE, lease_holder=holder
-            )
-        )
 
 
 def place_in_queue(turn: Turn) -> int:

@@ -162,8 +162,8 @@ class ComingAnswer(HTTPResponse):
         """Of a body in chunks (RFC 9112 §7.1): of all that are here, because a token is often one."""
         parts: list[bytes] = []
         while not self._has_last:
-            if self._left and arriving.here:
-                parts.append(part := arriving.take(self._left))
+            if self._left and (part := arriving.take(self._left)):
+                parts.append(part)
                 self._left -= len(part)
             elif not self._left and (size := arriving.match(self._size)):
                 self._left, self._size = int(size[1], 16), _NEXT_SIZE

@@ -161,11 +161,10 @@ class TurnStream:
 
     def _without_key(self, waited: Delta | None, delta: Delta) -> tuple[Delta | None, Delta | None]:
         """What can be read of a delta after the one that waited, and what has to wait now."""
-        text = self._transport.without_key((waited.content if waited else "") + delta.content)
-        end = len(text) - self._transport.begins_key(text)
-        if end == len(delta.content) and text == delta.content:
+        shown, waits = self._transport.split_at_key((waited.content if waited else "") + delta.content)
+        if shown == delta.content and not waits:
             return delta, None
-        parts = [type(delta)(content=part) if part else None for part in (text[:end], text[end:])]
+        parts = [type(delta)(content=part) if part else None for part in (shown, waits)]
         return parts[0], parts[1]
 
     def _events(self) -> Iterator[Event | Sign]:

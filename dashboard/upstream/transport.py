@@ -86,14 +86,15 @@ class Transport:
         """Upstream may echo the key anywhere; it never gets further than here. A key is taken to be no number."""
         return text.replace(self._key, REMOVED)
 
-    def begins_key(self, text: str) -> int:
-        """How many characters at the end of a text may be the beginning of the key, whose rest is still to come."""
+    def split_at_key(self, text: str) -> tuple[str, str]:
+        """A growing text without the key: what can be shown of it, and an end that may be the key's beginning."""
+        text = self.without_key(text)
         start = max(0, len(text) - len(self._key) + 1)
         while (start := text.find(self._key[0], start)) >= 0:
             if self._key.startswith(text[start:]):
-                return len(text) - start
+                return text[:start], text[start:]
             start += 1
-        return 0
+        return text, ""
 
     def decoded(self, body: bytes | str) -> Any:
         """A JSON document of upstream's without the key.

@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboard.catalog.models import Index
 from dashboard.chats.models import ChatSession, LockState
-from dashboard.turns.eventlog import read_entries
+from dashboard.turns.entries import read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import place_in_queue
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES

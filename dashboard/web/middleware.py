@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import uuid
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -59,11 +60,9 @@ def _too_long() -> HttpResponse:
 
 
 def _is_trusted(peer: str) -> bool:
-    address = _address(peer)
-    if address is None:
-        return False
     networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = settings.CORRAL.trusted_proxies
-    return any(ipaddress.ip_address(address) in network for network in networks)
+    address = _address(peer) if networks else None
+    return address is not None and any(ipaddress.ip_address(address) in network for network in networks)
 
 
 def _client_behind(forwarded: str, peer: str) -> str:
@@ -78,6 +77,7 @@ def _client_behind(forwarded: str, peer: str) -> str:
     return peer
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> str | None:
     try:
         return str(ipaddress.ip_address(text))

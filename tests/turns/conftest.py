@@ -15,7 +15,8 @@ from dashboard.chats.models import ChatSession
 from dashboard.turns import recover as recover_module
 from dashboard.turns import run as run_module
 from dashboard.turns.ask import ask
-from dashboard.turns.eventlog import EVENT_LOG, read_entries
+from dashboard.turns.entries import read_entries
+from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import Turn
 from dashboard.web import running
 from tests.faulty import Answer, FaultyServer, event_stream

@@ -17,8 +17,9 @@ from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns import standing as standing_module
 from dashboard.turns.ask import BadQuestion, OtherForm, SessionGone, TooManyWaiting, TurnRunning, retry
 from dashboard.turns.ask import stop as stop_turn
+from dashboard.turns.lease import claim
 from dashboard.turns.models import Turn, TurnState
-from dashboard.turns.runners import claim, place_in_queue
+from dashboard.turns.runners import place_in_queue
 from dashboard.web import running
 from tests.faulty import FaultyServer, event_stream
 from tests.people import SignIn

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
+from dashboard.turns import entries as entries_module
 from dashboard.turns import eventlog
 from dashboard.turns.answer import Entry
-from dashboard.turns.eventlog import EventLog, read_entries
+from dashboard.turns.entries import Item, LeaseLost, read_entries
+from dashboard.turns.eventlog import EventLog
 from dashboard.turns.models import LogEntry, Turn, TurnState
 from tests.faulty import FaultyServer
 from tests.turns.conftest import until
@@ -110,6 +112,70 @@ def test_a_reader_in_another_process_gets_each_entry_once_and_the_end(
     assert got == list(range(1, 31))
 
 
+def test_nothing_is_added_to_a_turn_that_another_process_has(log: EventLog, turn: Turn) -> None:
+    Turn.objects.update(lease_holder="another")
+
+    growing = log.append(turn.pk, [entry(1)], holder="me")
+    with_work = log.append(turn.pk, [entry(1)], lambda: 1 / 0, holder="me")
+    last = log.finish(turn.pk, [entry(2)], finish(turn), holder="me")
+
+    assert [type(one.exception(10)) for one in (growing, with_work, last)] == [LeaseLost] * 3
+    assert read_entries(turn.pk) == []
+
+
+def test_an_end_that_ends_nothing_leaves_no_entries(log: EventLog, turn: Turn) -> None:
+    """The lease stood when they were stored and was gone when the turn was to be ended, which PostgreSQL allows."""
+    last = log.finish(turn.pk, [entry(1)], lambda: False, holder="me")
+
+    assert isinstance(last.exception(10), LeaseLost)
+    assert read_entries(turn.pk) == []
+
+
+def test_what_was_on_its_way_when_a_turn_was_taken_over_is_not_stored(log: EventLog, turn: Turn) -> None:
+    """However late a statement reaches the database: it looks at the lease itself, and not somebody before it."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite lets nobody in while a transaction is open")
+    locked, let_go = threading.Event(), threading.Event()
+
+    def lock() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE dashboard_logentry IN EXCLUSIVE MODE")
+            locked.set()
+            let_go.wait(20)
+        connection.close()
+
+    def somebody_waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return bool(cursor.fetchone()[0])
+
+    locker = threading.Thread(target=lock)
+    locker.start()
+    try:
+        assert locked.wait(20)
+        late = log.append(turn.pk, [entry(1)], holder="me")
+        until(somebody_waits)
+        Turn.objects.update(state=TurnState.INTERRUPTED, lease_holder="")
+    finally:
+        let_go.set()
+        locker.join()
+
+    assert isinstance(late.exception(10), LeaseLost)
+    assert read_entries(turn.pk) == []
+
+
+def test_more_entries_than_one_statement_takes_are_stored_all_or_none(
+    log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries_module, "ROWS", 3)
+
+    log.append(turn.pk, [entry(number) for number in range(1, 9)], holder="me").result(10)
+    taken = log.append(turn.pk, [entry(number) for number in (9, 10, 11, 8)], holder="me")
+
+    assert taken.exception(10) is not None
+    assert [one.number for one in read_entries(turn.pk)] == list(range(1, 9))
+
+
 def test_who_watches_a_waiting_question_sees_it_begin(log: EventLog, turn: Turn) -> None:
     Turn.objects.update(state=TurnState.QUEUED)
     channel = log.watch(turn.pk)
@@ -139,7 +205,7 @@ class Unreliable:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, times: int, *, after_commit: bool) -> None:
         self.left = times
-        store = eventlog._store
+        store = entries_module.store
 
         def unreliable(batch: Any) -> Any:
             fails, self.left = self.left > 0, self.left - 1
@@ -150,7 +216,7 @@ class Unreliable:
                 raise error
             return results
 
-        monkeypatch.setattr(eventlog, "_store", unreliable)
+        monkeypatch.setattr(eventlog, "store", unreliable)
 
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
@@ -234,7 +300,7 @@ def test_a_look_that_fails_leaves_no_watcher_behind(log: EventLog, turn: Turn, m
         raise OperationalError("gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(eventlog, "_look", fail)
+        broken.setattr(eventlog, "look", fail)
         with pytest.raises(OperationalError):
             log.watch(turn.pk)
 
@@ -245,7 +311,7 @@ def test_the_follower_survives_a_database_that_is_away(
     log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     channel = log.watch(turn.pk)
-    look, failed = eventlog._look, threading.Event()
+    look, failed = entries_module.look, threading.Event()
 
     def fail_once(channels: Any) -> None:
         if not failed.is_set():
@@ -253,7 +319,7 @@ def test_the_follower_survives_a_database_that_is_away(
             raise OperationalError("gone")
         look(channels)
 
-    monkeypatch.setattr(eventlog, "_look", fail_once)
+    monkeypatch.setattr(eventlog, "look", fail_once)
     until(failed.is_set)
     LogEntry.objects.create(turn=turn, number=1, type="x", data="{}")
 
@@ -287,13 +353,13 @@ def test_what_nobody_waits_for_is_written_with_what_comes_next(
     monkeypatch.setattr(eventlog, "GROUP", 1.0)
     other = running_turn(make_session(catalog), ada)
     batches: list[set[int]] = []
-    store = eventlog._store
+    store = entries_module.store
 
-    def noted(batch: list[eventlog._Item]) -> list[Any]:
+    def noted(batch: list[Item]) -> list[Any]:
         batches.append({item.turn_id for item in batch})
         return store(batch)
 
-    monkeypatch.setattr(eventlog, "_store", noted)
+    monkeypatch.setattr(eventlog, "store", noted)
 
     first = log.append(turn.pk, [entry(1)], holder="me", at_once=False)
     time.sleep(0.2)

@@ -14,7 +14,8 @@ from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns import recover, run
 from dashboard.turns.ask import stop as stop_turn
-from dashboard.turns.eventlog import EVENT_LOG, read_entries
+from dashboard.turns.entries import read_entries
+from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import Citation
 from dashboard.web import running
@@ -316,7 +317,7 @@ def test_stopped_before_the_question_left_it_is_not_sent(faulty: FaultyServer, s
 
 def put_without_running(session: ChatSession, person: User) -> Turn:
     """A turn this process has the lease of, but no thread yet."""
-    from dashboard.turns.runners import claim
+    from dashboard.turns.lease import claim
 
     running.RUNNERS.closing = True
     turn = put(session, person)

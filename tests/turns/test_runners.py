@@ -14,10 +14,12 @@ from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
+from dashboard.turns import lease
 from dashboard.turns import recover as recover_module
 from dashboard.turns import runners as runners_module
 from dashboard.turns.ask import stop as stop_turn
-from dashboard.turns.eventlog import EVENT_LOG, EventLog, LeaseLost
+from dashboard.turns.entries import LeaseLost
+from dashboard.turns.eventlog import EVENT_LOG, EventLog
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.run import Run
 from dashboard.turns.runners import Runners
@@ -50,7 +52,7 @@ STORED = [question(), call(), result(), text("The whole answer."), stop()]
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead process is noticed sooner than in production."""
-    monkeypatch.setattr(runners_module, "LEASE", timedelta(seconds=1.5))
+    monkeypatch.setattr(lease, "LEASE", timedelta(seconds=1.5))
     monkeypatch.setattr(runners_module, "HEARTBEAT", 0.3)
     monkeypatch.setattr(runners_module, "LOOK_EVERY", 0.1)
     monkeypatch.setattr(runners_module, "GRACE", 0.6)
@@ -263,7 +265,7 @@ def test_what_is_not_finished_in_time_another_process_takes_at_once(
     faulty: FaultyServer, session: ChatSession, ada: User, elsewhere: Runners, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runners_module, "GRACE", 3600)
-    monkeypatch.setattr(runners_module, "LEASE", timedelta(hours=1))
+    monkeypatch.setattr(lease, "LEASE", timedelta(hours=1))
     script(faulty, session, event_stream(sse(question(), delta("a")), (60.0, b"")))
     turn = put(session, ada)
     until(lambda: turn.log.filter(type="text_delta").exists())
@@ -413,6 +415,37 @@ def test_threads_leave_no_database_connection_behind(catalog: FaultyServer, ada:
     for turn in turns:
         ended(turn)
     assert count() <= 4
+
+
+def test_nobody_waits_for_a_row_that_a_sleeping_process_holds(catalog: FaultyServer, ada: User) -> None:
+    """It is taken over when the database has taken it back; till then, whoever reaps goes on renewing its own."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite locks no rows")
+    turn = orphan(make_session(catalog), ada)
+    turn.refresh_from_db()
+    locked, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Turn.objects.select_for_update().get(pk=turn.pk)
+            locked.set()
+            done.wait(20)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert locked.wait(20)
+    assert turn.lease_until is not None
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        assert not lease.take_over(turn.pk, turn.lease_until, "another")
+    finally:
+        done.set()
+        holder.join()
+        connection.close()
+
+    assert lease.take_over(turn.pk, turn.lease_until, "another")
 
 
 def test_a_turn_that_is_being_ended_holds_up_no_renewal(catalog: FaultyServer, ada: User) -> None:

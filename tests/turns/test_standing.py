@@ -16,10 +16,11 @@ from django.utils import timezone
 from dashboard.chats.models import ChatSession
 from dashboard.turns.conflict import which_conflict
 from dashboard.turns.history import import_history, is_unread
+from dashboard.turns.lease import claim
 from dashboard.turns.ledger import Ledger, ledger
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.prune import prune_logs
-from dashboard.turns.runners import claim, place_in_queue
+from dashboard.turns.runners import place_in_queue
 from dashboard.turns.standing import Standing, running_by_person, standing, to_see_to
 from dashboard.web import running
 from tests.faulty import FaultyServer

@@ -149,7 +149,7 @@ def test_with_a_cursor_only_what_is_missing_comes(answered: Turn, browser: Clien
 
 @pytest.mark.parametrize("cursor", range(1, 9))
 def test_the_parts_after_a_cursor_and_the_snapshot_before_it_are_the_whole(answered: Turn, cursor: int) -> None:
-    from dashboard.turns.eventlog import read_entries
+    from dashboard.turns.entries import read_entries
 
     entries = read_entries(answered.pk)
 

@@ -17,7 +17,7 @@ from dashboard.config import upstream_client
 from dashboard.errors import DashboardError
 from dashboard.rows import find_one
 from dashboard.turns.ask import RETRY, OtherForm, SessionGone, TurnRunning, ask, retry, stop
-from dashboard.turns.eventlog import read_entries
+from dashboard.turns.entries import read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import place_in_queue
 from dashboard.web import running
