@@ -10,13 +10,12 @@ from itertools import chain
 from typing import Any
 
 from django.db import Error, connection, transaction
-from django.db.models import Q
 
 from dashboard.rows import fetch
 from dashboard.turns.answer import Entry
 from dashboard.turns.channel import Channel
 from dashboard.turns.models import LogEntry, Turn
-from dashboard.turns.states import LIVE
+from dashboard.turns.standing import IS_LIVE
 
 ROWS = 100
 """Entries of one statement; SQLite may be built to take 999 values."""
@@ -28,6 +27,8 @@ _INSERT = f"""
 """  # noqa: S608  # our own names
 """The one statement that runs for every frame of every answer: the ORM takes longer to put it together than a database
 to do it."""
+_LIVE = f"SELECT id FROM {Turn._meta.db_table} WHERE {IS_LIVE}"  # noqa: S608
+_ENTRIES = f"SELECT turn_id, number, type, data, html, tail FROM {LogEntry._meta.db_table}"  # noqa: S608
 
 
 class LeaseLost(Exception):
@@ -130,17 +131,13 @@ def look(channels: list[Channel]) -> list[int]:
     Returns:
         the keys of those with news.
     """
-    ids = [channel.turn_id for channel in channels]
-    live = set(Turn.objects.filter(pk__in=ids, state__in=LIVE).values_list("pk", flat=True))
-    news = Q()
-    for channel in channels:
-        news |= Q(turn_id=channel.turn_id, number__gt=channel.entries[-1].number if channel.entries else 0)
+    places = ", ".join(["%s"] * len(channels))
+    live = {turn_id for (turn_id,) in fetch(f"{_LIVE} AND id IN ({places})", *[one.turn_id for one in channels])}
+    news = " OR ".join(["(turn_id = %s AND number > %s)"] * len(channels))
+    seen = [(one.turn_id, one.entries[-1].number if one.entries else 0) for one in channels]
     found: dict[int, list[Entry]] = {}
-    rows = LogEntry.objects.filter(news).order_by("turn_id", "number")
-    for turn_id, number, kind, data, html, tail in rows.values_list(
-        "turn_id", "number", "type", "data", "html", "tail"
-    ):
-        found.setdefault(turn_id, []).append(Entry(number, kind, data, html, tail))
+    for turn_id, *entry in fetch(f"{_ENTRIES} WHERE {news} ORDER BY turn_id, number", *chain.from_iterable(seen)):
+        found.setdefault(turn_id, []).append(Entry(*entry))
     told = []
     for channel in channels:
         entries, ended = found.get(channel.turn_id, []), channel.turn_id not in live

@@ -19,7 +19,7 @@ QUEUE_LIMIT = 10
 """Questions of one person that may be waiting or running at once, over all sessions."""
 
 _TURNS = f'"{Turn._meta.db_table}"'
-_IS_LIVE = "state IN ({})".format(", ".join(f"'{state.value}'" for state in LIVE))
+IS_LIVE = "state IN ({})".format(", ".join(f"'{state.value}'" for state in LIVE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +82,17 @@ def running_by_person() -> Counter[int | None]:
 
 _STANDING = f"""
     SELECT
-        (SELECT COUNT(*) FROM {_TURNS} WHERE nonce = %s OR (session_id = %s AND {_IS_LIVE})),
+        (SELECT COUNT(*) FROM {_TURNS} WHERE nonce = %s OR (session_id = %s AND {IS_LIVE})),
         (SELECT MAX(number) FROM {_TURNS} WHERE session_id = %s),
         (SELECT MAX(position) FROM {_TURNS} WHERE session_id = %s),
         COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END)
-    FROM {_TURNS} WHERE {_IS_LIVE}
+    FROM {_TURNS} WHERE {IS_LIVE}
 """  # noqa: S608  # our own names
 _RUNNING = f"""
     SELECT COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END) FROM {_TURNS} WHERE state = 'running'
 """  # noqa: S608
 _TO_SEE_TO = f"""
     SELECT id FROM {_TURNS}
-    WHERE {_IS_LIVE} AND (state = 'queued' OR stop_asked_at IS NOT NULL OR lease_until < %s)
+    WHERE {IS_LIVE} AND (state = 'queued' OR stop_asked_at IS NOT NULL OR lease_until < %s)
 """  # noqa: S608
 _BY_PERSON = f"SELECT asked_by_id, COUNT(*) FROM {_TURNS} WHERE state = 'running' GROUP BY asked_by_id"  # noqa: S608

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from enum import Enum, auto
 from http.client import HTTPException
+from itertools import groupby
 from types import TracebackType
 from typing import Any, Self
 
@@ -43,6 +44,7 @@ class Sign(Enum):
 
 
 Delta = TextDelta | ThinkingDelta
+_DELTAS: dict[str, type[Delta]] = {"text_delta": TextDelta, "thinking_delta": ThinkingDelta}
 _IGNORED = frozenset({"[DONE]"})
 
 
@@ -173,22 +175,15 @@ class TurnStream:
             if isinstance(part, Sign):
                 yield part
                 continue
-            for sent in decoder.feed(part):
-                event = self._read(sent)
-                if event is None:
-                    continue
+            for event in self._read(decoder.feed(part)):
                 yield event
                 if self.complete:
                     return
-                if isinstance(event, UnknownEvent):
-                    failed = _failure(event) or failed
+                failed = _failure(event) or failed
             yield Sign.GO_ON
-        for sent in decoder.flush():
-            event = self._read(sent, must_be_whole=True)
-            if event is not None:
-                yield event
-                if isinstance(event, UnknownEvent):
-                    failed = _failure(event) or failed
+        for event in self._read(decoder.flush(), must_be_whole=True):
+            yield event
+            failed = _failure(event) or failed
         if self.complete:
             return
         if not failed:
@@ -239,8 +234,20 @@ class TurnStream:
         elif packing != "identity":
             raise UnreadableAnswer("LlamaCloud's answer is packed in a way that was not asked for", upstream_status=200)
 
-    def _read(self, sent: ServerEvent, *, must_be_whole: bool = False) -> Event | None:
-        """The event of the union, or ``None`` when there is nothing to keep."""
+    def _read(self, sent: list[ServerEvent], *, must_be_whole: bool = False) -> Iterator[Event]:
+        """The events of the union; deltas of one kind that came together are one, as if they had been sent so."""
+        values = [self._decoded(one, must_be_whole=must_be_whole) for one in sent]
+        for kind, group in groupby([value for value in values if value is not None], _kind_of_delta):
+            if kind is not None:
+                yield kind(content="".join([value["content"] for value in group]))
+                continue
+            for value in group:
+                event = read_event(value)
+                self.complete = self.complete or isinstance(event, Stop)
+                yield event
+
+    def _decoded(self, sent: ServerEvent, *, must_be_whole: bool) -> dict[str, Any] | None:
+        """What an event says; ``None`` when there is nothing to keep."""
         try:
             value: Any = self._transport.decoded(sent.data)
         except ValueError:
@@ -251,9 +258,8 @@ class TurnStream:
             value = {"event": self._transport.without_key(sent.event), "data": value}
         if sent.event == "error" and "type" not in value:
             value = {"type": "error"} | value
-        event = read_event(value)
-        self.complete = self.complete or isinstance(event, Stop)
-        return event
+        said: dict[str, Any] = value
+        return said
 
 
 def _is_at_its_end(answer: ComingAnswer) -> bool:
@@ -276,9 +282,17 @@ def _begins_like_events(part: bytes) -> bool:
     return bool(begins)
 
 
-def _failure(event: UnknownEvent) -> str:
+def _kind_of_delta(value: dict[str, Any]) -> type[Delta] | None:
+    """The kind of an event that says nothing but by how much a text has grown."""
+    if len(value) != 2 or not isinstance(value.get("content"), str):
+        return None
+    kind = value.get("type")
+    return _DELTAS.get(kind) if isinstance(kind, str) else None
+
+
+def _failure(event: Event) -> str:
     """What an error event says; the contract documents none, but one may come (contract.md §7, §14.6)."""
-    if event.type != "error":
+    if not isinstance(event, UnknownEvent) or event.type != "error":
         return ""
     said = {name: value for name, value in event.raw.items() if name not in ("type", "event")}
     return told(said.get("data", said)) or "LlamaCloud reported an error without saying which."

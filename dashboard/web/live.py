@@ -26,6 +26,8 @@ from dashboard.web.present import TurnView, searching, turn_view
 QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
 CLOSING = "turn-ended"
+NOTHING_YET = {"html": "", "tail": "", "steps": (), "doing": "", "queue_place": None}
+"""What a live turn shows of an answer that has not begun."""
 
 
 def entry_message(turn: Turn, entry: Entry) -> bytes:
@@ -80,7 +82,8 @@ def quiet_message(turn: Turn, entries: list[Entry]) -> bytes:
 def so_far(turn: Turn, entries: list[Entry]) -> dict[str, Any]:
     """What a live turn shows: its settled HTML, its growing tail, its steps, and what is going on."""
     html, tail = fold(entries)
-    return {"html": html, "tail": tail, "steps": steps_html(turn, entries), "doing": doing(turn, entries)}
+    now = {"html": html, "tail": tail, "steps": steps_html(turn, entries), "doing": doing(turn, entries)}
+    return NOTHING_YET | now
 
 
 def steps_html(turn: Turn, entries: list[Entry]) -> list[SafeString]:

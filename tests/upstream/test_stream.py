@@ -47,6 +47,7 @@ def frame(kind: str, **fields: Any) -> bytes:
 
 QUESTION = frame("user_input", content="Why?")
 DELTA = frame("text_delta", content="Beca")
+SURPRISE = frame("surprise", content="Beca")
 ANSWER = frame("text", content="Because.")
 STOP = frame("stop", is_error=False, error=None, usage={"turns": 1})
 
@@ -125,12 +126,39 @@ def test_whoever_waits_for_other_things_too_reads_as_far_as_the_answer_has_come(
         time.sleep(1.5)
         later = come(turn)
         assert time.monotonic() - started < 3
-        assert (first, later) == (["user_input"], ["text_delta"] * 3)
+        assert (first, later) == (["user_input"], ["text_delta"])
         assert kinds(list(turn)) == ["stop"]
 
 
+def test_deltas_of_a_kind_that_come_together_are_one_and_nothing_else_is(faulty: FaultyServer) -> None:
+    odd = [{"content": 5}, {}, {"content": "x", "more": 1}]
+    strange = [frame("text_delta", **fields) for fields in odd] + [
+        b'data: {"type": ["text_delta"], "content": "x"}\n\n'
+    ]
+    thought = frame("thinking_delta", content="Hm. ")
+    sent = [DELTA, DELTA, thought, thought, DELTA, *strange, DELTA, SURPRISE, SURPRISE, DELTA, STOP, DELTA]
+
+    with ask(faulty, event_stream(b"".join(sent))) as turn:
+        events = list(turn)
+
+    assert [(type(event).__name__, getattr(event, "content", None)) for event in events] == [
+        ("TextDelta", "BecaBeca"),
+        ("ThinkingDelta", "Hm. Hm. "),
+        ("TextDelta", "Beca"),
+        ("UnknownEvent", None),
+        ("UnknownEvent", None),
+        ("TextDelta", "x"),
+        ("UnknownEvent", None),
+        ("TextDelta", "Beca"),
+        ("UnknownEvent", None),
+        ("UnknownEvent", None),
+        ("TextDelta", "Beca"),
+        ("Stop", None),
+    ]
+
+
 def test_who_has_not_caught_up_is_not_told_to_wait(faulty: FaultyServer) -> None:
-    faulty.script("POST", PATH, [event_stream(QUESTION + DELTA * 20_000 + STOP)])
+    faulty.script("POST", PATH, [event_stream(QUESTION + SURPRISE * 20_000 + STOP)])
     with faulty.client().stream("ses-1", ASKED) as turn:
         next(iter(turn))
         # By now the rest is at the socket, as far as it goes in there: more than a buffer of it.

@@ -47,6 +47,7 @@ def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
         "run": session.run_state,
         "poll_seconds": seconds,
         "problem": problem,
+        "on_page": False,
         "turns_ledger": turns,
         "same_sources_url": successor_url(session) if sources else "",
         "other_sources_url": successor_url(session, other="1"),

@@ -25,7 +25,7 @@ from dashboard.web.carried import carry_unsent, forget_unsent
 from dashboard.web.conversation import composer, newer_views, turn_views
 from dashboard.web.doors import readable_or_404, visible_or_404
 from dashboard.web.handover import LETS_GO
-from dashboard.web.live import so_far, steps_html
+from dashboard.web.live import NOTHING_YET, so_far, steps_html
 from dashboard.web.looking import calling
 from dashboard.web.present import first_pieces, turn_view
 from dashboard.web.requests import Request, number_in
@@ -65,7 +65,9 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
         # A page of its own, which asks again by itself: the one with the composer must not, it would lose a draft.
         return HttpResponseRedirect(reverse("turn", args=[session_id, turn.number]))
     context = region_context(turn.session) | {
+        **NOTHING_YET,
         "view": turn_view(turn),
+        "polled": False,
         "queue_place": place_in_queue(turn) if turn.state == TurnState.QUEUED else None,
         "composer": composer(turn.session, last=turn),
     }
