@@ -131,9 +131,11 @@ def test_whoever_waits_for_other_things_too_reads_as_far_as_the_answer_has_come(
 
 
 def test_deltas_of_a_kind_that_come_together_are_one_and_nothing_else_is(faulty: FaultyServer) -> None:
-    odd = [{"content": 5}, {}, {"content": "x", "more": 1}]
-    strange = [frame("text_delta", **fields) for fields in odd] + [
-        b'data: {"type": ["text_delta"], "content": "x"}\n\n'
+    strange = [
+        frame("text_delta", content=5),
+        frame("text_delta"),
+        frame("text_delta", content="x", more=1),
+        b'data: {"type": ["text_delta"], "content": "x"}\n\n',
     ]
     thought = frame("thinking_delta", content="Hm. ")
     sent = [DELTA, DELTA, thought, thought, DELTA, *strange, DELTA, SURPRISE, SURPRISE, DELTA, STOP, DELTA]
