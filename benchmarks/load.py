@@ -18,7 +18,7 @@ import time
 from typing import Any
 
 PATIENCE = 60.0
-TOKEN = re.compile(rb"@(\d{5,}) ")
+TOKEN = re.compile(rb",(\d{5,})[ *<]")
 KEPT = 64
 """Bytes kept of what came before: a token, or the end, may be cut."""
 

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 TOKENS = 100
 TOKEN_SECONDS = 0.02
 TOKENS_A_PARAGRAPH = 25
+TOKENS_A_BOLD_WORD = 10
 
 _numbers = itertools.count(1)
 
@@ -59,7 +60,7 @@ class Answers(asyncio.Protocol):
 
 def token() -> str:
     """The time in tenths of a millisecond by the machine's one clock, as a word that is its own Markdown."""
-    return f"@{int(time.monotonic() * 10_000)} "
+    return f",{int(time.monotonic() * 10_000)} "
 
 
 class Stream:
@@ -82,6 +83,8 @@ class Stream:
         if self._transport.is_closing():
             return
         word = token()
+        if len(self._sent) % TOKENS_A_BOLD_WORD == 0:
+            word = f"**{word.strip()}** "
         if len(self._sent) % TOKENS_A_PARAGRAPH == TOKENS_A_PARAGRAPH - 1:
             word += "\n\n"
         self._sent.append(word)
