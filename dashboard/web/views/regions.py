@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -23,45 +24,58 @@ from dashboard.web.respond import page_or_fragment, unchanged
 @require_safe
 def lock(request: Request, session_id: str) -> HttpResponse:
     """The region "Sources"."""
-    return _region(request, session_id, "chats/_lock.html", with_sources=True)
+    return _region(request, session_id, "lock")
 
 
 @login_required
 @require_safe
 def job(request: Request, session_id: str) -> HttpResponse:
     """The region "Last run"."""
-    return _region(request, session_id, "chats/_job.html", with_sources=False)
+    return _region(request, session_id, "job")
 
 
-def region_context(session: ChatSession, problem: str = "") -> dict[str, Any]:
-    """What both regions show, from the cache."""
-    sources = source_views(session.source_ids, Index.named(session.source_ids))
-    seconds = poll_seconds(running=session.is_running)
+def region_context(
+    session: ChatSession, problem: str = "", *, names: Sequence[str] = ("lock", "job")
+) -> dict[str, Any]:
+    """What these regions show, from the cache.
+
+    Args:
+        session: the session.
+        problem: why it may be out of date, in a sentence.
+        names: ``lock`` ("Sources") or ``job`` ("Last run") or both.
+    """
     turns = ledger(session.pk)
-    shown = (columns_of(session), sources, seconds, problem, turns)
-    return {
+    # How soon they ask again is in no fingerprint: it follows from the session's columns.
+    shown = columns_of(session), turns, problem
+    context = {
         "session": session,
         "title": session.display_title,
-        "sources": sources,
         "lock": session.lock_state,
-        "run": session.run_state,
-        "poll_seconds": seconds,
+        "poll_seconds": poll_seconds(running=session.is_running),
         "problem": problem,
         "on_page": False,
         "turns_ledger": turns,
-        "same_sources_url": successor_url(session) if sources else "",
-        "other_sources_url": successor_url(session, other="1"),
-        "seen": fingerprint(*shown),
     }
+    if "job" in names:
+        context |= {"run": session.run_state, "job_seen": fingerprint(*shown)}
+    if "lock" in names:
+        sources = source_views(session.source_ids, Index.named(session.source_ids))
+        context |= {
+            "sources": sources,
+            "same_sources_url": successor_url(session) if sources else "",
+            "other_sources_url": successor_url(session, other="1"),
+            "lock_seen": fingerprint(*shown, sources),
+        }
+    return context
 
 
-def _region(request: Request, session_id: str, fragment: str, *, with_sources: bool) -> HttpResponse:
+def _region(request: Request, session_id: str, name: str) -> HttpResponse:
     session = visible_or_404(request, session_id)
-    problem = look_at(session, with_sources=with_sources)
+    problem = look_at(session, with_sources=name == "lock")
     session = visible_or_404(request, session_id)
     # Hidden tabs do not ask: whoever asks has the session before their eyes.
     note_visit(session, request.user)
-    context = region_context(session, problem)
-    if request.GET.get("seen") == context["seen"]:
+    context = region_context(session, problem, names=[name])
+    if request.GET.get("seen") == context[f"{name}_seen"]:
         return unchanged()
-    return page_or_fragment(request, fragment, fragment, context)
+    return page_or_fragment(request, f"chats/_{name}.html", f"chats/_{name}.html", context)

@@ -64,12 +64,14 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
     if not request.htmx:
         # A page of its own, which asks again by itself: the one with the composer must not, it would lose a draft.
         return HttpResponseRedirect(reverse("turn", args=[session_id, turn.number]))
-    context = region_context(turn.session) | {
+    is_first = turn.session.first_asked_at == turn.asked_at
+    context = region_context(turn.session, names=["job", "lock"] if is_first else ["job"]) | {
         **NOTHING_YET,
         "view": turn_view(turn),
         "polled": False,
         "queue_place": place_in_queue(turn) if turn.state == TurnState.QUEUED else None,
         "composer": composer(turn.session, last=turn),
+        "is_first": is_first,
     }
     return page_or_fragment(request, "turns/_asked.html", "turns/_asked.html", context)
 
