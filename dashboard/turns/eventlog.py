@@ -12,7 +12,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -51,7 +51,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self.sends_away = False
-        self._listeners: list[Callable[[Iterable[int]], None]] = []
+        self._listeners: list[Callable[[Collection[int]], None]] = []
         # Processes beat at different moments, or they would wait for each other at the database.
         self._offset = random.uniform(0, BEAT)  # noqa: S311 - no secret
 
@@ -112,15 +112,16 @@ class EventLog:
         self.sends_away = True
         self._tell([])
 
-    def on_news(self, listener: Callable[[Iterable[int]], None]) -> None:
+    def on_news(self, listener: Callable[[Collection[int]], None]) -> None:
         """Be told of the turns with something new in their channels, and of none when all readers are sent away.
 
         Args:
-            listener: called by any thread, and by a signal handler: it must not wait for anything.
+            listener: called by whatever thread brings the news, and, with none, by a signal handler: it must not wait
+                for anything.
         """
         self._listeners.append(listener)
 
-    def _tell(self, turn_ids: Iterable[int]) -> None:
+    def _tell(self, turn_ids: Collection[int]) -> None:
         for listener in self._listeners:
             listener(turn_ids)
 

@@ -33,10 +33,10 @@ from dashboard.turns.states import TurnState
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.5
-"""Seconds between two looks for queued turns and stop requests."""
-LOOK_WHEN_IDLE = 1.0
-"""Seconds between them while nothing runs here that could be stopped: the most a stop or a queued turn then waits."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks for queued turns and stop requests: the most either waits."""
+LOOK_WHEN_IDLE = 3.0
+"""Seconds between two looks while nothing runs here, nothing waits and no lease is suspect."""
 GRACE = HEARTBEAT + 1.0
 """Seconds a lease that has run out is watched before it is taken over: its process may have been waiting for the
 database like everybody, or its clock may be behind, and renews it at its next heartbeat."""
@@ -62,6 +62,8 @@ class Runners:
         self._suspects: dict[int, tuple[datetime | None, float]] = {}
         self._lock = threading.RLock()
         self._ending = threading.Event()
+        self._look_now = threading.Event()
+        self._is_idle = self._has_queue = False
         self._keeper: threading.Thread | None = None
 
     def start(self, turn: Turn) -> None:
@@ -69,7 +71,7 @@ class Runners:
         run = Run(turn, self._client(), self._log, self._pulse, self.holder, self._ending.wait)
         with self._lock:
             self._runs[turn.pk] = run
-            self.keep()
+        self.keep(at_once=self._is_idle)
         try:
             threading.Thread(target=self._run, args=(run,), name=f"turn-{turn.pk}", daemon=True).start()
         except RuntimeError:
@@ -77,8 +79,10 @@ class Runners:
             self._forget(run)
             release(turn, self.holder, unsent=True)
 
-    def keep(self) -> None:
-        """See to it that somebody looks after queued, stopped and orphaned turns."""
+    def keep(self, *, at_once: bool = True) -> None:
+        """See to it that somebody looks after queued, stopped and orphaned turns, at once or when it is time."""
+        if at_once:
+            self._look_now.set()
         with self._lock:
             if self._keeper is None or not self._keeper.is_alive():
                 self._keeper = threading.Thread(target=self._keep, name="turn-keeper", daemon=True)
@@ -109,6 +113,7 @@ class Runners:
         for run in list(self._runs.values()):
             run.abandon()
         self._ending.set()
+        self._look_now.set()
         ends = time.monotonic() + 2
         while (self._runs or self._reaping) and time.monotonic() < ends:
             time.sleep(SHORTLY)
@@ -133,7 +138,9 @@ class Runners:
     def _keep(self) -> None:
         renewed = 0.0
         while not self._ending.is_set():
-            self._ending.wait(LOOK_EVERY if self._runs or self._reaping else LOOK_WHEN_IDLE)
+            self._is_idle = not (self._runs or self._reaping or self._suspects or self._has_queue)
+            self._look_now.wait(LOOK_WHEN_IDLE if self._is_idle else LOOK_EVERY)
+            self._look_now.clear()
             now = time.monotonic()
             try:
                 if now - renewed >= HEARTBEAT:
@@ -161,6 +168,7 @@ class Runners:
         """One look at everything under way, in this process and in others."""
         found = find(Turn, "pk", to_see_to(timezone.now()), only=KEPT_IN_MIND)
         running = [turn for turn in found if turn.state == TurnState.RUNNING]
+        self._has_queue = len(running) < len(found)
         self._heed_stops(running)
         if not self.closing:
             self._take_queued([turn for turn in found if turn.state == TurnState.QUEUED])

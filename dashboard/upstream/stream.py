@@ -23,7 +23,7 @@ from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import AnswerLost, UnreadableAnswer, UpstreamError
 from dashboard.upstream.failures import told
 from dashboard.upstream.sse import ServerEvent, SseDecoder
-from dashboard.upstream.transport import Transport, come, log_call, lost
+from dashboard.upstream.transport import Here, Transport, come, log_call, lost
 
 GAP_SECONDS = 60.0
 """Silence after which the answer counts as lost (contract.md §1)."""
@@ -195,21 +195,22 @@ class TurnStream:
     def _parts(self) -> Iterator[bytes | Sign]:
         """The body as it comes, unpacked."""
         size, begun, heard_at = 0, False, time.monotonic()
-        while (came := come(self._call, self._begun())) != b"":
+        here = Here.PERHAPS_MORE
+        while here is not Here.ITS_END:
+            came, here = come(self._call, self._begun())
             now = time.monotonic()
-            if came is None:
-                if now >= heard_at + self._read_gap:
-                    raise lost(self._call, TimeoutError())
-                yield Sign.WAIT
-                continue
-            heard_at = now
-            for part in self._unpacked(came):
+            heard_at = now if came else heard_at
+            for part in self._unpacked(came) if came else ():
                 size += len(part)
                 if size > STREAM_BYTES:
                     raise UnreadableAnswer(f"LlamaCloud sent more than {STREAM_BYTES} bytes in one turn")
                 if not begun:
                     begun = _begins_like_events(part)
                 yield part
+            if here is Here.NOTHING:
+                if now >= heard_at + self._read_gap:
+                    raise lost(self._call, TimeoutError())
+                yield Sign.WAIT
 
     def _unpacked(self, came: bytes) -> Iterator[bytes]:
         """The same unpacked, a little at a time: a few bytes can stand for very many."""

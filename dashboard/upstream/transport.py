@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from enum import Enum, auto
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -306,8 +307,17 @@ def chunks(response: requests.Response, call: Call) -> Iterator[bytes]:
         raise lost(call, None)
 
 
-def come(call: Call, answer: ComingAnswer) -> bytes | None:
-    """As much of a body as has come, some 64 kB at most, ``b""`` at its end, ``None`` if more has to be waited for.
+class Here(Enum):
+    """What is left of a body after some of it was read."""
+
+    NOTHING = auto()
+    """More has to be waited for."""
+    PERHAPS_MORE = auto()
+    ITS_END = auto()
+
+
+def come(call: Call, answer: ComingAnswer) -> tuple[bytes, Here]:
+    """As much of a body as has come, some 64 kB at most, and what is left of it here.
 
     Raises:
         AnswerLost: a cut, or the call was abandoned.
@@ -322,12 +332,11 @@ def come(call: Call, answer: ComingAnswer) -> bytes | None:
         # What came before a cut counts; the next call meets it again.
         if not parts:
             raise lost(call, failure) from None
-    if parts:
-        return b"".join(parts)
-    if part == b"" and call.abandoned:
+    if not parts and part == b"" and call.abandoned:
         # A body without a declared length ends normally when its socket is shut down.
         raise lost(call, None)
-    return part
+    here = Here.NOTHING if part is None else Here.PERHAPS_MORE if parts else Here.ITS_END
+    return b"".join(parts), here
 
 
 def lost(call: Call, failure: Exception | None) -> UpstreamError:

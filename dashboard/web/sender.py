@@ -1,8 +1,9 @@
-"""One thread of the process that sends live answers to all who watch (decision 0007).
+"""Sends live answers to all who watch in a process (decision 0007).
 
 A watcher mostly waits, and to wake a thread for each of them costs more than what it then does. So a web server that
 can let go of a connection hands it over once the head of the answer is sent (:class:`HandedOver`), and gets it back at
-the end. Under any other server a watcher keeps its thread.
+the end. News are sent by the thread that brings them, which is awake already; one thread sees to browsers that come,
+go, or take more later. Under any other server a watcher keeps its thread.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from django.db import Error, close_old_connections, connection
@@ -88,14 +89,16 @@ class _Line:
 
 
 class Sender:
-    """Takes connections from any thread and sends from its own."""
+    """Takes connections from any thread; whoever sees to one holds ``_serving``."""
 
     def __init__(self) -> None:
         self._coming: queue.SimpleQueue[_Line] = queue.SimpleQueue()
-        self._news: queue.SimpleQueue[Iterable[int]] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[Collection[int]] = queue.SimpleQueue()
         self._lines: dict[int, set[_Line]] = {}
         self._looks_at = 0.0
         self._lock = threading.Lock()
+        self._serving = threading.Lock()
+        self._selector: selectors.BaseSelector = selectors.SelectSelector()
         self._woken = self._waker = -1
         self._is_woken = False
         self._runs = False
@@ -130,10 +133,25 @@ class Sender:
             self._coming.put(line)
         self._wake()
 
-    def _hear(self, turn_ids: Iterable[int]) -> None:
-        if self._runs:
+    def _hear(self, turn_ids: Collection[int]) -> None:
+        """Send news at once; leave them to the sender's thread if that is at work. A signal handler brings none."""
+        if not self._runs:
+            return
+        if not turn_ids or not self._serving.acquire(blocking=False):
             self._news.put(turn_ids)
             self._wake()
+            return
+        try:
+            for line in self._of(turn_ids):
+                self._serve(line)
+            if not self._lines:
+                # Its thread may end, if nobody else is coming.
+                self._wake()
+        except Exception:
+            # Whoever brings news has more to do than this.
+            log.exception("News of an answer could not be sent at once")
+        finally:
+            self._serving.release()
 
     def _wake(self) -> None:
         if not self._is_woken:
@@ -144,16 +162,21 @@ class Sender:
     def _send(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._woken, selectors.EVENT_READ)
+            with self._serving:
+                self._selector = selector
             try:
                 while True:
-                    for line in self._due(selector.select(LOOK_UP)):
-                        self._serve(selector, line)
-                    if self._ends():
-                        break
+                    ready = selector.select(LOOK_UP)
+                    with self._serving:
+                        for line in self._due(ready):
+                            self._serve(line)
+                        if self._ends():
+                            break
             except BaseException:
                 # Nobody may wait for this thread for ever: browsers come back with their cursors.
                 log.exception("Live answers could not be sent on")
-                self._give_up()
+                with self._serving:
+                    self._give_up()
         connection.close()
 
     def _ends(self) -> bool:
@@ -179,7 +202,7 @@ class Sender:
             if key.data is None:
                 os.read(self._woken, 1024)
                 self._is_woken = False
-            else:
+            elif key.data in self._lines.get(key.data.reader.turn_id, ()):
                 key.data.hears = bool(mask & selectors.EVENT_READ)
                 due.add(key.data)
         while not self._coming.empty():
@@ -187,18 +210,20 @@ class Sender:
             self._lines.setdefault(line.reader.turn_id, set()).add(line)
             due.add(line)
         while not self._news.empty():
-            for turn_id in self._news.get():
-                due |= self._lines.get(turn_id, set())
+            due |= self._of(self._news.get())
         if EVENT_LOG.sends_away or time.monotonic() >= self._looks_at:
             self._looks_at = time.monotonic() + LOOK_UP
             due = set().union(*self._lines.values())
         return due
 
-    def _serve(self, selector: selectors.BaseSelector, line: _Line) -> None:
+    def _of(self, turn_ids: Collection[int]) -> set[_Line]:
+        return set().union(*[self._lines.get(turn_id, ()) for turn_id in turn_ids])
+
+    def _serve(self, line: _Line) -> None:
         try:
             well = not line.is_gone()
             if well and line.push():
-                _listen(selector, line)
+                _listen(self._selector, line)
                 return
         except OSError:
             well = False
@@ -210,11 +235,11 @@ class Sender:
             # One answer that cannot be shown must not take the others along.
             log.exception("A live answer could not be sent")
             well = False
-        self._let_go(selector, line, well=well)
+        self._let_go(line, well=well)
 
-    def _let_go(self, selector: selectors.BaseSelector, line: _Line, *, well: bool) -> None:
+    def _let_go(self, line: _Line, *, well: bool) -> None:
         if line.listens_for:
-            selector.unregister(line.sock)
+            self._selector.unregister(line.sock)
         lines = self._lines[line.reader.turn_id]
         lines.discard(line)
         if not lines:

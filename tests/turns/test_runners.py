@@ -417,6 +417,21 @@ def test_threads_leave_no_database_connection_behind(catalog: FaultyServer, ada:
     assert count() <= 4
 
 
+def test_who_was_idle_looks_at_once_when_there_is_something_to_look_after(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners_module, "LOOK_WHEN_IDLE", 3600)
+    running.RUNNERS.keep()
+    until(lambda: running.RUNNERS._is_idle)
+    script(faulty, session, event_stream(sse(question(), delta("a")), (60.0, b"")))
+    turn = put(session, ada)
+
+    # As another process does it: only who looks learns of it.
+    until(lambda: Turn.objects.filter(pk=turn.pk, state=TurnState.RUNNING).update(stop_asked_at=timezone.now()))
+
+    assert ended(turn).state == TurnState.STOPPED
+
+
 def test_nobody_waits_for_a_row_that_a_sleeping_process_holds(catalog: FaultyServer, ada: User) -> None:
     """It is taken over when the database has taken it back; till then, whoever reaps goes on renewing its own."""
     if connection.vendor != "postgresql":

@@ -136,6 +136,55 @@ def test_everybody_gets_every_word_once_and_the_end_and_one_thread_sends(
     assert EVENT_LOG._channels[turn.pk].watchers == 0
 
 
+def test_news_are_sent_by_the_thread_that_brings_them(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is awake already: to wake another one for every frame would cost more than to send it."""
+    by: list[str] = []
+    push = sender._Line.push
+
+    def noted(line: Any) -> bool:
+        by.append(threading.current_thread().name)
+        return push(line)
+
+    monkeypatch.setattr(sender._Line, "push", noted)
+    turn = growing(faulty, session, ada, 30)
+
+    watch(turn).read(b"\r\n0\r\n\r\n")
+
+    assert by.count("eventlog-write_for_ever") > len(by) / 2
+
+
+def test_news_that_come_while_the_sender_is_at_work_are_left_to_it(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
+) -> None:
+    turn = growing(faulty, session, ada, 30)
+    watcher = watch(turn)
+    watcher.read(b"w0 ")
+    running.SENDER._serving.acquire()
+    ended(turn)
+    running.SENDER._serving.release()
+
+    assert b"data: answered" in watcher.read(b"\r\n0\r\n\r\n")
+
+
+def test_whoever_brings_news_survives_a_sender_that_breaks(
+    faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise LookupError
+
+    turn = growing(faulty, session, ada, 10)
+    watcher = watch(turn)
+    watcher.read(b"w0 ")
+    with monkeypatch.context() as patched:
+        patched.setattr(sender.Sender, "_of", broken)
+        assert ended(turn).state == "answered"
+    EVENT_LOG._tell([turn.pk])
+
+    assert b"data: answered" in watcher.read(b"\r\n0\r\n\r\n")
+
+
 def test_the_thread_ends_when_nobody_watches_and_begins_again(
     faulty: FaultyServer, session: ChatSession, ada: User, watch: Watch
 ) -> None:
