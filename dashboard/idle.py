@@ -6,9 +6,9 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-SLEEPS = 30
+SLEEPS = 8
 """Seconds after which PostgreSQL takes back the transaction of a process that says nothing more: it may be frozen, and
-holds rows that others wait for."""
+holds rows that others wait for. Less than a lease lasts, so that none runs out meanwhile."""
 
 
 def bound_idleness(connection: BaseDatabaseWrapper, **_signal: Any) -> None:

@@ -88,10 +88,10 @@ def store(batch: list[Item]) -> list[Any]:
 def _insert(rows: list[tuple[Any, ...]]) -> list[int]:
     """Insert entries whose turn's lease stands at this moment; answer the keys of these turns.
 
-    In one statement, which a process cannot fall asleep in, and on PostgreSQL with the turn's row held meanwhile: who
-    takes a turn over finds all of it or adds to it alone.
+    In one statement, which a process cannot fall asleep in, and on PostgreSQL with the turn's key held meanwhile, which
+    nobody waits for but who takes the turn over (``lease.take_over``): they find all of it or add to it alone.
     """
-    locks = f"FOR SHARE OF {Turn._meta.db_table}" if connection.features.has_select_for_update else ""
+    locks = f"FOR KEY SHARE OF {Turn._meta.db_table}" if connection.features.has_select_for_update else ""
     places = ", ".join(["(%s, %s, %s, %s, %s, %s, %s)"] * len(rows))
     found = fetch(_INSERT.format(places=places, locks=locks), *chain.from_iterable(rows))
     return [turn_id for (turn_id,) in found]

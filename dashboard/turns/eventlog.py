@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from django.db import Error, InterfaceError, OperationalError, connection
+from django.db import Error, InterfaceError, InternalError, OperationalError, connection
 
 from dashboard.turns.answer import Entry
 from dashboard.turns.channel import Channel
@@ -36,8 +36,8 @@ LINGER = 60.0
 RETRY_PAUSES = (0.05, 0.2, 0.5, 1, 2, 4, 8, 8, 8)
 """Seconds between tries of a commit while the database is away."""
 
-_AWAY = (OperationalError, InterfaceError)
-"""The database, not what is written, is the matter."""
+AWAY = (OperationalError, InterfaceError, InternalError)
+"""The database, not what is written, is the matter; the last one if it has taken a sleeper's transaction back."""
 
 
 class EventLog:
@@ -200,7 +200,7 @@ class EventLog:
         for tried, pause in enumerate((*RETRY_PAUSES, None)):
             try:
                 results = store(batch)
-            except _AWAY as error:
+            except AWAY as error:
                 connection.close()
                 if pause is None:
                     log.error("The event log could not be written: %s", type(error).__name__)
@@ -219,6 +219,13 @@ class EventLog:
                     self._fail(batch, error)
                 return
             else:
+                if again or tried:
+                    # An end that was committed and not confirmed leaves no lease to find.
+                    is_lost = [isinstance(result, LeaseLost) for result in results]
+                    results = [
+                        True if lost and is_stored(item) else result
+                        for item, result, lost in zip(batch, results, is_lost, strict=True)
+                    ]
                 self._publish(batch, results)
                 return
 
@@ -252,7 +259,8 @@ class EventLog:
                 continue
             try:
                 for start in range(0, len(followed), 50):
-                    self._tell(look(followed[start : start + 50]))
+                    if news := look(followed[start : start + 50]):
+                        self._tell(news)
             except Error as error:
                 log.warning("Looking for news of answers failed: %s", type(error).__name__)
                 connection.close()

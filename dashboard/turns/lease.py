@@ -50,14 +50,17 @@ def renew(turn_ids: Collection[int], holder: str) -> set[int]:
     if not turn_ids:
         return set()
     mine = f"id IN ({', '.join(['%s'] * len(turn_ids))}) AND state = 'running' AND lease_holder = %s"
-    execute(_prolong(mine), timezone.now() + LEASE, holder, *turn_ids, holder)
+    execute(_prolong(mine, "NO KEY UPDATE"), timezone.now() + LEASE, holder, *turn_ids, holder)
     return {turn_id for (turn_id,) in fetch(f"SELECT id FROM {_TURNS} WHERE {mine}", *turn_ids, holder)}  # noqa: S608
 
 
 def take_over(turn_id: int, lease_until: datetime, holder: str) -> bool:
-    """Take the lease of a turn whose lease still ends at this moment; of several processes one gets it."""
+    """Take the lease of a turn whose lease still ends at this moment; of several processes one gets it.
+
+    Nobody does while an entry of it is being stored.
+    """
     rule = "id = %s AND state = 'running' AND lease_until = %s"
-    return bool(execute(_prolong(rule), timezone.now() + LEASE, holder, turn_id, lease_until))
+    return bool(execute(_prolong(rule, "UPDATE"), timezone.now() + LEASE, holder, turn_id, lease_until))
 
 
 def release(turn: Turn, holder: str, *, unsent: bool = False) -> None:
@@ -78,7 +81,7 @@ def release(turn: Turn, holder: str, *, unsent: bool = False) -> None:
 _TURNS = f'"{Turn._meta.db_table}"'
 
 
-def _prolong(rule: str) -> str:
-    free = "FOR NO KEY UPDATE SKIP LOCKED" if connection.features.has_select_for_update else ""
+def _prolong(rule: str, lock: str) -> str:
+    free = f"FOR {lock} SKIP LOCKED" if connection.features.has_select_for_update else ""
     found = f"SELECT id FROM {_TURNS} WHERE {rule} {free}"  # noqa: S608  # our own words
     return f"UPDATE {_TURNS} SET lease_until = %s, lease_holder = %s WHERE id IN ({found})"  # noqa: S608

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection, transaction
+from django.db import Error, close_old_connections, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -22,7 +22,7 @@ from dashboard.rows import find
 from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, end_turn, outcome_of
 from dashboard.turns.entries import LeaseLost
-from dashboard.turns.eventlog import EVENT_LOG, EventLog
+from dashboard.turns.eventlog import AWAY, EVENT_LOG, EventLog
 from dashboard.turns.lease import HEARTBEAT, claim, release, renew, take_over
 from dashboard.turns.models import Turn
 from dashboard.turns.pulse import Pulse
@@ -34,7 +34,7 @@ from dashboard.turns.states import TurnState
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks for queued turns and stop requests: the most either waits."""
+"""Seconds between two looks for queued turns and stop requests while there is something to look after."""
 LOOK_WHEN_IDLE = 3.0
 """Seconds between two looks while nothing runs here, nothing waits and no lease is suspect."""
 GRACE = HEARTBEAT + 1.0
@@ -138,6 +138,8 @@ class Runners:
     def _keep(self) -> None:
         renewed = 0.0
         while not self._ending.is_set():
+            # Whoever starts a run meanwhile must not find that this one is awake.
+            self._is_idle = True
             self._is_idle = not (self._runs or self._reaping or self._suspects or self._has_queue)
             self._look_now.wait(LOOK_WHEN_IDLE if self._is_idle else LOOK_EVERY)
             self._look_now.clear()
@@ -224,7 +226,7 @@ class Runners:
         """End a turn whose process died, with the whole answer if LlamaCloud has it."""
         try:
             reap(self._client(), turn, self.holder, self._ending.wait, stopped.is_set)
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             # The database is away: whoever sees the lease run out tries again.
             log.warning("A turn could not be taken over: %s", type(error).__name__)
         except Exception:
@@ -258,15 +260,16 @@ def reap(
     if recovery.cut_short:
         release(turn, holder)
         return
+    # Read and rendered before the transaction: that takes seconds for a long one, and rows would be held meanwhile.
+    seen = seen_so_far(turn) if recovery.answer is None else Answer()
     with transaction.atomic():
         if recovery.answer is not None:
             state, error = outcome_of(recovery.answer, read_back=True)
             if end_turn(turn, state, recovery.answer, holder=holder, error=error, position=turn.position):
                 add_steps(turn, recovery.answer)
         elif stopped or stop_asked():
-            end_turn(turn, TurnState.STOPPED, seen_so_far(turn), holder=holder, error="")
+            end_turn(turn, TurnState.STOPPED, seen, holder=holder, error="")
         else:
-            seen = seen_so_far(turn)
             end_turn(turn, TurnState.INTERRUPTED, seen, holder=holder, error=recovery.explanation(seen))
 
 

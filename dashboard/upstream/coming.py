@@ -10,10 +10,12 @@ from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
 
 UNREAD_BYTES = 64 * 1024
-"""Bytes held for the sake of a chunk's size, or sent after the last chunk, before they count as endless."""
+"""Bytes sent after the last chunk before they count as endless."""
+SIZE_BYTES = 4 * 1024
+"""The same of a line with a chunk's size."""
 _RECEIVED = 64 * 1024
 _MUST_WAIT = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_FIRST_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+_FIRST_SIZE = re.compile(rb"0*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _NEXT_SIZE = re.compile(rb"\r\n" + _FIRST_SIZE.pattern)
 
 
@@ -62,11 +64,20 @@ class _Arriving:
         """Whether a line ends after so many bytes."""
         return self._held.find(b"\n", self._at + after) >= 0
 
-    def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
-        """What is taken because it matches."""
+    def line(self, pattern: re.Pattern[bytes], after: int) -> re.Match[bytes] | None:
+        """Take what must be here, if a line ends after so many bytes.
+
+        Raises:
+            http.client.HTTPException: there is a line, or the beginning of a very long one, and it is another.
+        """
+        if not self.has_line(after):
+            if self.here > SIZE_BYTES:
+                raise HTTPException("a line that never ends")
+            return None
         found = pattern.match(self._held, self._at)
-        if found:
-            self._at = found.end()
+        if found is None:
+            raise HTTPException("a chunk without its size")
+        self._at = found.end()
         return found
 
     def take(self, size: int) -> bytes:
@@ -165,13 +176,11 @@ class ComingAnswer(HTTPResponse):
             if self._left and (part := arriving.take(self._left)):
                 parts.append(part)
                 self._left -= len(part)
-            elif not self._left and (size := arriving.match(self._size)):
+            elif not self._left and (size := arriving.line(self._size, after=0 if self._size is _FIRST_SIZE else 2)):
                 self._left, self._size = int(size[1], 16), _NEXT_SIZE
                 self._has_last = not self._left
             elif parts:
                 break
-            elif not self._left and (arriving.has_line(after=2) or arriving.here > UNREAD_BYTES):
-                raise HTTPException("a chunk without its size")
             elif not arriving.more():
                 raise IncompleteRead(b"", self._left or None)
         if not parts:

@@ -72,7 +72,8 @@ class Wire(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _keep_raw(cls, data: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        return read(data).read_from(data if isinstance(data, dict) else {})
+        built = read(data)
+        return built.read_from(data) if isinstance(data, dict) else built
 
     def read_from(self, raw: dict[str, Any]) -> Self:
         """The same object, which was read from this JSON object."""
@@ -82,8 +83,14 @@ class Wire(BaseModel):
     @property
     def raw(self) -> dict[str, Any]:
         """The JSON object this was read from, unchanged."""
-        json: dict[str, Any] = object.__getattribute__(self, "_json")
+        json: dict[str, Any] = getattr(self, "_json", {})
         return json
+
+    def __copy__(self) -> Self:
+        return super().__copy__().read_from(self.raw)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return super().__deepcopy__(memo).read_from(self.raw)
 
 
 class Project(Wire):

@@ -285,10 +285,8 @@ def _begins_like_events(part: bytes) -> bool:
 
 def _kind_of_delta(value: dict[str, Any]) -> type[Delta] | None:
     """The kind of an event that says nothing but by how much a text has grown."""
-    if len(value) != 2 or not isinstance(value.get("content"), str):
-        return None
     kind = value.get("type")
-    return _DELTAS.get(kind) if isinstance(kind, str) else None
+    return _DELTAS.get(kind) if isinstance(kind, str) and isinstance(value.get("content"), str) else None
 
 
 def _failure(event: Event) -> str:

@@ -53,6 +53,14 @@ class Reader:
         """Wait for news, ``LOOK_UP`` seconds at most."""
         self._channel.after(self._seen, LOOK_UP)
 
+    @property
+    def has_words_only(self) -> bool:
+        """Whether all that can be sent by now is some more text: nothing to be read, and next to nothing to be made."""
+        entries, ended = self._channel.now(self._seen)
+        if ended or self._has_nothing or not entries or entries[0].number != self._seen + 1:
+            return False
+        return all(entry.type in ("text_delta", "thinking_delta") for entry in entries)
+
     def news(self) -> bytes:
         """All that can be sent by now, perhaps nothing; never waits. It may use the database, at the end."""
         if self.over:

@@ -134,24 +134,31 @@ class Sender:
         self._wake()
 
     def _hear(self, turn_ids: Collection[int]) -> None:
-        """Send news at once; leave them to the sender's thread if that is at work. A signal handler brings none."""
+        """Send more text at once, and leave the rest to the sender's thread, and all if that is at work.
+
+        Whoever brings news has more to do: an end is read from the database for each who watches. A signal handler
+        brings none.
+        """
         if not self._runs:
             return
         if not turn_ids or not self._serving.acquire(blocking=False):
-            self._news.put(turn_ids)
-            self._wake()
+            self._leave(turn_ids)
             return
         try:
-            for line in self._of(turn_ids):
+            lines = self._of(turn_ids)
+            if heavy := [line for line in lines if not line.reader.has_words_only]:
+                self._leave({line.reader.turn_id for line in heavy})
+            for line in lines.difference(heavy):
                 self._serve(line)
-            if not self._lines:
-                # Its thread may end, if nobody else is coming.
-                self._wake()
         except Exception:
             # Whoever brings news has more to do than this.
             log.exception("News of an answer could not be sent at once")
         finally:
             self._serving.release()
+
+    def _leave(self, turn_ids: Collection[int]) -> None:
+        self._news.put(turn_ids)
+        self._wake()
 
     def _wake(self) -> None:
         if not self._is_woken:
@@ -244,7 +251,13 @@ class Sender:
         lines.discard(line)
         if not lines:
             del self._lines[line.reader.turn_id]
-        line.done(well)
+        try:
+            line.done(well)
+        except Exception:
+            log.exception("The connection of a live answer could not be given back")
+        if not self._lines:
+            # The sender's thread may end, if nobody else is coming.
+            self._wake()
         # Kept between two ends, which are read from the database, but not once it is broken or old.
         close_old_connections()
 

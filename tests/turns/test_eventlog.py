@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
 from dashboard.turns import entries as entries_module
-from dashboard.turns import eventlog
+from dashboard.turns import eventlog, lease
 from dashboard.turns.answer import Entry
 from dashboard.turns.entries import Item, LeaseLost, read_entries
 from dashboard.turns.eventlog import EventLog
@@ -219,7 +219,7 @@ class Unreliable:
         monkeypatch.setattr(eventlog, "store", unreliable)
 
 
-@pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
+@pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed"), InternalError("you slept")])
 def test_while_the_database_is_away_nothing_is_lost(
     log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -243,6 +243,61 @@ def test_a_commit_whose_confirmation_got_lost_is_not_made_twice(
 
     assert [one.number for one in channel.after(0, 5)[0]] == [1]
     assert LogEntry.objects.count() == 1
+
+
+def test_an_end_whose_confirmation_got_lost_is_an_end(
+    log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Unreliable(monkeypatch, OperationalError("gone"), 1, after_commit=True)
+    channel = log.open(turn.pk)
+
+    assert log.finish(turn.pk, [entry(1)], finish(turn), holder="me").result(10) is True
+
+    assert channel.after(0, 5)[1]
+    assert Turn.objects.get().state == TurnState.ANSWERED
+
+
+def test_a_row_that_somebody_holds_keeps_no_frame_waiting_and_no_frame_a_renewal(
+    log: EventLog, turn: Turn, ada: User, faulty: Any
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite locks no rows")
+    held = running_turn(make_session(faulty), ada)
+    locked, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        """As somebody does who stops a turn, and falls asleep."""
+        with transaction.atomic():
+            Turn.objects.filter(pk=held.pk).update(stop_asked_at=timezone.now())
+            locked.set()
+            let_go.wait(20)
+        connection.close()
+
+    def insert_slowly() -> None:
+        with transaction.atomic():
+            entries_module.store([Item(turn.pk, [entry(2)], None, False, "me")])
+            locked.set()
+            let_go.wait(20)
+        connection.close()
+
+    for work in (hold, insert_slowly):
+        locked.clear()
+        let_go.clear()
+        holder = threading.Thread(target=work)
+        holder.start()
+        try:
+            assert locked.wait(20)
+            if work is hold:
+                for one in (turn, held):
+                    log.append(one.pk, [entry(1)], holder="me").result(5)
+            else:
+                before = Turn.objects.get(pk=turn.pk).lease_until
+                assert turn.pk in lease.renew([turn.pk], "me")
+                assert Turn.objects.get(pk=turn.pk).lease_until != before
+                assert not lease.take_over(turn.pk, Turn.objects.get(pk=turn.pk).lease_until, "another")  # type: ignore[arg-type]
+        finally:
+            let_go.set()
+            holder.join()
 
 
 def test_a_database_that_stays_away_is_told_to_whoever_writes(

@@ -153,6 +153,8 @@ def test_news_are_sent_by_the_thread_that_brings_them(
     watch(turn).read(b"\r\n0\r\n\r\n")
 
     assert by.count("eventlog-write_for_ever") > len(by) / 2
+    # An end is read from the database for each who watches: the log goes on meanwhile.
+    assert by[-1] == "sender"
 
 
 def test_news_that_come_while_the_sender_is_at_work_are_left_to_it(

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.upstream.coming import ComingAnswer
+from dashboard.upstream.coming import SIZE_BYTES, ComingAnswer
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-CHUNKS = b"5;note=x\r\nhello\r\nA\r\n, wo\r\nrld!\r\n1\r\n\n\r\n0\r\nAfter: it\r\n\r\n"
+CHUNKS = b"5;note=x\r\nhello\r\n000000000000000000A\r\n, wo\r\nrld!\r\n1\r\n\n\r\n0\r\nAfter: it\r\n\r\n"
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n"
 TO_THE_END = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 BODY = b"hello, wo\r\nrld!\n"
@@ -106,6 +106,30 @@ def test_a_frame_that_never_ends_is_given_up_on(ends: tuple[socket.socket, socke
         for _ in range(1_000):
             server.sendall(endless)
             assert not answer.come()
+    answer.close()
+
+
+@pytest.mark.parametrize("beginning", [b"5;", b"5 "])
+def test_a_size_that_is_sent_a_byte_at_a_time_is_given_up_on_early(
+    ends: tuple[socket.socket, socket.socket], beginning: bytes
+) -> None:
+    """What has come of it must not be looked through again for ever."""
+    server, client = ends
+    server.sendall(CHUNKED + beginning)
+    answer = answer_on(client)
+    with pytest.raises(HTTPException):
+        for _ in range(SIZE_BYTES + 10):
+            server.sendall(b" ")
+            assert not answer.come()
+    answer.close()
+
+
+def test_a_line_that_is_no_size_is_refused_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
+    server, client = ends
+    server.sendall(CHUNKED + b"z\n")
+    answer = answer_on(client)
+    with pytest.raises(HTTPException):
+        answer.come()
     answer.close()
 
 
