@@ -62,6 +62,7 @@ class SseDecoder:
         *lines, rest = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
         events = []
         for line in lines:
+            # Counted here and below, not in a call of its own: there are two lines to every token.
             self._size += len(line)
             if self._size > self._limit:
                 self._refuse()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection, transaction
 
 from dashboard.audit.trail import Origin
 from dashboard.chats.models import ChatSession
@@ -108,6 +111,31 @@ def put(session: ChatSession, person: User, prompt: str = "Why?", nonce: str = "
         origin=ORIGIN,
         **options,
     )
+
+
+@contextmanager
+def in_another_transaction(work: Callable[[], object]) -> Iterator[None]:
+    """Somebody has done this in a transaction that is open meanwhile, as if they had fallen asleep in it."""
+    done, over = threading.Event(), threading.Event()
+
+    def sleep() -> None:
+        with transaction.atomic():
+            work()
+            done.set()
+            over.wait(SOON)
+        connection.close()
+
+    sleeper = threading.Thread(target=sleep)
+    sleeper.start()
+    try:
+        assert done.wait(SOON)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        yield
+    finally:
+        over.set()
+        sleeper.join()
+        connection.close()
 
 
 def until(condition: Callable[[], Any], patience: float = SOON) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+import json
 import pstats
 import re
 import tracemalloc
@@ -117,6 +118,13 @@ def test_the_entries_add_up_to_what_a_fresh_reader_is_shown(events: list[tuple[d
     assert answer.snapshot()[1] == ""
     assert "".join(answer.pieces()) == answer.snapshot()[0]
     assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
+
+
+def test_what_was_unfinished_is_logged_as_the_text_it_is() -> None:
+    """Who reads the log again, after this process has gone, must know it for one."""
+    answer = Answer()
+    answer.take(read_event(delta("cut off")))
+    assert json.loads(answer.close()[-1].data) == {"type": "text", "content": "cut off"}
 
 
 @given(st.lists(EVENT, max_size=8))

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
+from django.db import InterfaceError, InternalError, OperationalError, transaction
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
 from dashboard.turns import entries as entries_module
-from dashboard.turns import eventlog, lease
+from dashboard.turns import eventlog
 from dashboard.turns.answer import Entry
 from dashboard.turns.entries import Item, LeaseLost, read_entries
 from dashboard.turns.eventlog import EventLog
@@ -131,39 +131,6 @@ def test_an_end_that_ends_nothing_leaves_no_entries(log: EventLog, turn: Turn) -
     assert read_entries(turn.pk) == []
 
 
-def test_what_was_on_its_way_when_a_turn_was_taken_over_is_not_stored(log: EventLog, turn: Turn) -> None:
-    """However late a statement reaches the database: it looks at the lease itself, and not somebody before it."""
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite lets nobody in while a transaction is open")
-    locked, let_go = threading.Event(), threading.Event()
-
-    def lock() -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("LOCK TABLE dashboard_logentry IN EXCLUSIVE MODE")
-            locked.set()
-            let_go.wait(20)
-        connection.close()
-
-    def somebody_waits() -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            return bool(cursor.fetchone()[0])
-
-    locker = threading.Thread(target=lock)
-    locker.start()
-    try:
-        assert locked.wait(20)
-        late = log.append(turn.pk, [entry(1)], holder="me")
-        until(somebody_waits)
-        Turn.objects.update(state=TurnState.INTERRUPTED, lease_holder="")
-    finally:
-        let_go.set()
-        locker.join()
-
-    assert isinstance(late.exception(10), LeaseLost)
-    assert read_entries(turn.pk) == []
-
-
 def test_more_entries_than_one_statement_takes_are_stored_all_or_none(
     log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,49 +222,6 @@ def test_an_end_whose_confirmation_got_lost_is_an_end(
 
     assert channel.after(0, 5)[1]
     assert Turn.objects.get().state == TurnState.ANSWERED
-
-
-def test_a_row_that_somebody_holds_keeps_no_frame_waiting_and_no_frame_a_renewal(
-    log: EventLog, turn: Turn, ada: User, faulty: Any
-) -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite locks no rows")
-    held = running_turn(make_session(faulty), ada)
-    locked, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        """As somebody does who stops a turn, and falls asleep."""
-        with transaction.atomic():
-            Turn.objects.filter(pk=held.pk).update(stop_asked_at=timezone.now())
-            locked.set()
-            let_go.wait(20)
-        connection.close()
-
-    def insert_slowly() -> None:
-        with transaction.atomic():
-            entries_module.store([Item(turn.pk, [entry(2)], None, False, "me")])
-            locked.set()
-            let_go.wait(20)
-        connection.close()
-
-    for work in (hold, insert_slowly):
-        locked.clear()
-        let_go.clear()
-        holder = threading.Thread(target=work)
-        holder.start()
-        try:
-            assert locked.wait(20)
-            if work is hold:
-                for one in (turn, held):
-                    log.append(one.pk, [entry(1)], holder="me").result(5)
-            else:
-                before = Turn.objects.get(pk=turn.pk).lease_until
-                assert turn.pk in lease.renew([turn.pk], "me")
-                assert Turn.objects.get(pk=turn.pk).lease_until != before
-                assert not lease.take_over(turn.pk, Turn.objects.get(pk=turn.pk).lease_until, "another")  # type: ignore[arg-type]
-        finally:
-            let_go.set()
-            holder.join()
 
 
 def test_a_database_that_stays_away_is_told_to_whoever_writes(

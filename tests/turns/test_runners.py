@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
@@ -430,75 +430,6 @@ def test_who_was_idle_looks_at_once_when_there_is_something_to_look_after(
     until(lambda: Turn.objects.filter(pk=turn.pk, state=TurnState.RUNNING).update(stop_asked_at=timezone.now()))
 
     assert ended(turn).state == TurnState.STOPPED
-
-
-def test_nobody_waits_for_a_row_that_a_sleeping_process_holds(catalog: FaultyServer, ada: User) -> None:
-    """It is taken over when the database has taken it back; till then, whoever reaps goes on renewing its own."""
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite locks no rows")
-    turn = orphan(make_session(catalog), ada)
-    turn.refresh_from_db()
-    locked, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with transaction.atomic():
-            Turn.objects.select_for_update().get(pk=turn.pk)
-            locked.set()
-            done.wait(20)
-        connection.close()
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    assert locked.wait(20)
-    assert turn.lease_until is not None
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '5s'")
-        assert not lease.take_over(turn.pk, turn.lease_until, "another")
-    finally:
-        done.set()
-        holder.join()
-        connection.close()
-
-    assert lease.take_over(turn.pk, turn.lease_until, "another")
-
-
-def test_a_turn_that_is_being_ended_holds_up_no_renewal(catalog: FaultyServer, ada: User) -> None:
-    """The log's writer ends several turns in one transaction; waiting for one while holding another is a deadlock."""
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite locks no rows")
-    later = timezone.now() + timedelta(seconds=1)
-    mine = {"lease_holder": running.RUNNERS.holder, "lease_until": later}
-    ending = orphan(make_session(catalog), ada, nonce="one", **mine)
-    going_on = orphan(make_session(catalog), ada, nonce="two", **mine)
-    locked, renewed = threading.Event(), threading.Event()
-
-    def end() -> None:
-        with transaction.atomic():
-            Turn.objects.filter(pk=ending.pk).update(error="being ended")
-            locked.set()
-            renewed.wait(20)
-        connection.close()
-
-    writer = threading.Thread(target=end)
-    writer.start()
-    assert locked.wait(20)
-    running.RUNNERS._reaping.update({ending.pk: threading.Event(), going_on.pk: threading.Event()})
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '5s'")
-        running.RUNNERS._renew()
-    finally:
-        renewed.set()
-        writer.join()
-        running.RUNNERS._reaping.clear()
-        connection.close()
-
-    going_on.refresh_from_db()
-    ending.refresh_from_db()
-    assert ending.lease_until == later
-    assert going_on.lease_until is not None
-    assert going_on.lease_until > later
 
 
 def test_an_orphan_that_cannot_be_taken_over_is_let_go(
