@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.safestring import SafeString
 
 from dashboard.chats.models import ChatSession
 from dashboard.rows import update
@@ -95,6 +96,11 @@ class Turn(models.Model):
 
     def __str__(self) -> str:
         return f"Question {self.number}"
+
+    @property
+    def anchor(self) -> SafeString:
+        """The element that holds it on a page; what belongs to it there begins with this too."""
+        return SafeString(f"turn-{self.number}")
 
     @property
     def is_live(self) -> bool:

@@ -70,14 +70,13 @@ class _Arriving:
         Raises:
             http.client.HTTPException: there is a line, or the beginning of a very long one, and it is another.
         """
-        if not self.has_line(after):
-            if self.here > SIZE_BYTES:
-                raise HTTPException("a line that never ends")
-            return None
         found = pattern.match(self._held, self._at)
-        if found is None:
+        if found is not None:
+            self._at = found.end()
+        elif self.has_line(after):
             raise HTTPException("a chunk without its size")
-        self._at = found.end()
+        elif self.here > SIZE_BYTES:
+            raise HTTPException("a line that never ends")
         return found
 
     def take(self, size: int) -> bytes:

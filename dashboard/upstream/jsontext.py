@@ -44,11 +44,12 @@ def read_json(body: bytes | str, *, without: str = "") -> Any:
         value, end = _decoder.raw_decode(text := text.strip(_BLANK))
         if end < len(text):
             raise ValueError("more than one document")
-        if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
+        if end > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
             raise ValueError("nested too deeply")
-        if _MAY_HOLD_UNSTORABLE.search(text):
+        is_escaped = "\\" in text
+        if is_escaped and _MAY_HOLD_UNSTORABLE.search(text):
             value = _mapped(value, lambda text: _UNSTORABLE.sub("\ufffd", text))
-        if without and (without in text or _MAY_SPELL_OTHERWISE.search(text)):
+        if without and (without in text or (is_escaped and _MAY_SPELL_OTHERWISE.search(text))):
             value = _mapped(value, lambda text: text.replace(without, REMOVED))
         return value
     except RecursionError:

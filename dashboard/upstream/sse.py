@@ -13,10 +13,9 @@ from typing import NamedTuple, NoReturn
 from dashboard.upstream.errors import UnreadableAnswer
 
 EVENT_LIMIT = 8 * 1024 * 1024
-"""Bytes of one event, however many lines it has."""
+"""Characters of one event's data, however many lines they are, and bytes of a line that is still to end."""
 
-_LINE_END = re.compile(rb"\r\n?|\n")
-_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(r"\r\n?")
 
 
 class ServerEvent(NamedTuple):
@@ -41,11 +40,12 @@ class SseDecoder:
         self.retry: int | None = None
         self._limit = limit
         self._line: list[bytes] = []
-        self._size = 0
+        self._line_size = 0
         self._after_cr = False
         self._at_start = True
         self._name = ""
         self._data: list[str] = []
+        self._size = 0
         self._id = ""
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
@@ -59,25 +59,13 @@ class SseDecoder:
         after_cr, self._after_cr = self._after_cr, chunk.endswith(b"\r")
         if after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
-        *lines, rest = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
-        events = []
-        for line in lines:
-            # Counted here and below, not in a call of its own: there are two lines to every token.
-            self._size += len(line)
-            if self._size > self._limit:
-                self._refuse()
-            if self._line:
-                line = b"".join([*self._line, line])
-                self._line.clear()
-            if line:
-                self._take_line(line)
-            elif (event := self._dispatch()) is not None:
-                events.append(event)
-        if rest:
-            self._size += len(rest)
-            if self._size > self._limit:
-                self._refuse()
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        events = self._read(self._lines(chunk[:end])) if end else []
+        if rest := chunk[end:]:
             self._line.append(rest)
+            self._line_size += len(rest)
+            if self._size + self._line_size > self._limit:
+                self._refuse()
         return events
 
     def flush(self) -> list[ServerEvent]:
@@ -86,35 +74,48 @@ class SseDecoder:
         The standard drops it. It is answered here because a server may close straight after its last line; whoever
         calls must check that the data is whole.
         """
+        return self._read([*self._lines(b""), ""])
+
+    def _lines(self, whole: bytes) -> list[str]:
+        """The lines that these bytes end, without their ends. No character is cut where a line ends."""
         if self._line:
-            self._take_line(b"".join(self._line))
-            self._line.clear()
-        event = self._dispatch()
-        return [] if event is None else [event]
-
-    def _refuse(self) -> NoReturn:
-        raise UnreadableAnswer(f"LlamaCloud sent an event of more than {self._limit} bytes")
-
-    def _take_line(self, line: bytes) -> None:
-        if self._at_start:
+            whole = b"".join([*self._line, whole])
+            self._line, self._line_size = [], 0
+        text = whole.decode("utf-8", "replace")
+        if self._at_start and text:
             self._at_start = False
-            line = line.removeprefix(_BOM)
-        name, _, value = line.decode("utf-8", "replace").partition(":")
-        value = value.removeprefix(" ")
-        if name == "data":
-            self._data.append(value)
-        elif not name:
-            # A comment is no part of an event, so a stream of keep-alives never reaches the limit.
-            self._size -= len(line)
-        elif name == "event":
+            text = text.removeprefix("\ufeff")
+        if "\r" in text:
+            text = _LINE_END.sub("\n", text)
+        return text.removesuffix("\n").split("\n")
+
+    def _read(self, lines: list[str]) -> list[ServerEvent]:
+        """The events that these lines complete; in one loop, because there are three lines to every token."""
+        events = []
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name == "data":
+                self._size += len(line)
+                if self._size > self._limit:
+                    self._refuse()
+                self._data.append(value.removeprefix(" "))
+            elif name:
+                self._note(name, value.removeprefix(" "))
+            elif not line:
+                # `data:` alone makes an empty line of data, and an event without data is not dispatched.
+                if data := "\n".join(self._data):
+                    events.append(ServerEvent(self._name or "message", data, self._id))
+                self._name, self._data, self._size = "", [], 0
+        return events
+
+    def _note(self, name: str, value: str) -> None:
+        """A field that says something about data. What counts for the limit is what is kept: of these the last one."""
+        if name == "event":
             self._name = value
         elif name == "id" and "\0" not in value:
             self._id = value
         elif name == "retry" and value.isascii() and value.isdigit() and len(value) < 10:
             self.retry = int(value)
 
-    def _dispatch(self) -> ServerEvent | None:
-        event = ServerEvent(self._name or "message", "\n".join(self._data), self._id) if self._data else None
-        self._name, self._data, self._size = "", [], 0
-        # `data:` alone makes an empty line of data, and an event without data is not dispatched.
-        return event if event is not None and event.data else None
+    def _refuse(self) -> NoReturn:
+        raise UnreadableAnswer(f"LlamaCloud sent an event of more than {self._limit} bytes")

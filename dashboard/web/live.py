@@ -51,14 +51,14 @@ def _frame_html(turn: Turn, entry: Entry) -> str:
     """As its template has it, which is read once: a growing answer sends ten of these a second."""
     tail = None if entry.tail is None else escape(entry.tail)
     content = escape(json.loads(entry.data)["content"]) if tail is None else ""
-    return _frame(tail is None) % {"number": turn.number, "html": entry.html, "tail": tail, "content": content}
+    return _frame(tail is None) % {"anchor": turn.anchor, "html": entry.html, "tail": tail, "content": content}
 
 
 @cache
 def _frame(only_grows: bool) -> str:
     """The template of a frame with places for what differs."""
     entry = {"html": "%(html)s", "tail": None if only_grows else "%(tail)s"}
-    context = {"turn": {"number": "%(number)s"}, "entry": entry, "event": {"content": "%(content)s"}}
+    context = {"turn": {"anchor": "%(anchor)s"}, "entry": entry, "event": {"content": "%(content)s"}}
     return render_to_string("turns/events/_text_delta.html", context)
 
 
@@ -71,7 +71,17 @@ def message(html: str, number: int | None = None) -> bytes:
 
 def snapshot_message(turn: Turn, entries: list[Entry], seen: int) -> bytes:
     """All that is known of a live turn, in one message that replaces what the page has."""
-    return message(render_to_string("turns/events/_snapshot.html", {"turn": turn, **so_far(turn, entries)}), seen)
+    now = so_far(turn, entries)
+    words = {name: escape(now[name]) for name in ("tail", "doing")}
+    filled = _snapshot() % {"anchor": turn.anchor, "steps": "".join(now["steps"]), "html": now["html"], **words}
+    return message(filled, seen)
+
+
+@cache
+def _snapshot() -> str:
+    """The template of a snapshot with places for what differs."""
+    context = {name: f"%({name})s" for name in ("html", "tail", "doing")} | {"steps": ["%(steps)s"]}
+    return render_to_string("turns/events/_snapshot.html", NOTHING_YET | context | {"turn": {"anchor": "%(anchor)s"}})
 
 
 def quiet_message(turn: Turn, entries: list[Entry]) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -72,6 +73,8 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
         "queue_place": place_in_queue(turn) if turn.state == TurnState.QUEUED else None,
         "composer": composer(turn.session, last=turn),
         "is_first": is_first,
+        # Masked anew it would be of no more use: who does not know it gets no such answer.
+        "csrf_token": request.POST.get("csrfmiddlewaretoken") or get_token(request),
     }
     return page_or_fragment(request, "turns/_asked.html", "turns/_asked.html", context)
 
@@ -126,7 +129,7 @@ def _turned_away(request: Request, turn: Turn) -> HttpResponse:
     if _cursor(request) is not None:
         return HttpResponse(status=503, headers={"Retry-After": "2"})
     response = _shown(request, turn)
-    response["HX-Retarget"] = f"#turn-{turn.number}"
+    response["HX-Retarget"] = f"#{turn.anchor}"
     response["HX-Reswap"] = "outerHTML"
     return response
 
@@ -185,7 +188,7 @@ def stop_answer(request: Request, session_id: str, number: int) -> HttpResponse:
     stop(running.RUNNERS, turn, actor=request.user, origin=request.origin)
     if request.htmx:
         return HttpResponse(status=204)
-    return HttpResponseRedirect(f"{reverse('session-detail', args=[session_id])}#turn-{number}")
+    return HttpResponseRedirect(f"{reverse('session-detail', args=[session_id])}#{turn.anchor}")
 
 
 @login_required
