@@ -71,6 +71,11 @@ def test_plain_text_takes_a_shorter_way_to_the_same_words(text: str, limit: int,
         assert wording.visible(text, limit, lines=lines).endswith("…")
 
 
+def test_json_keeps_its_layout_and_hides_nothing() -> None:
+    laid_out = corral.as_json({"a": {"b": "one\n\n  two\u202e"}})
+    assert laid_out == '{\n  "a": {\n    "b": "one\\n\\n two"\n  }\n}'
+
+
 def test_text_hidden_behind_a_flood_of_invisible_characters_is_cut_too() -> None:
     assert corral.plain("a" + "\u200b" * 5000 + "b", 10) == "a…"
 

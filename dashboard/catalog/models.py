@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from django.db import models
@@ -135,6 +135,12 @@ class Index(Cached):
     def named(cls, index_ids: Iterable[str]) -> dict[str, Index]:
         """The indexes with these ids, by id, without their verbatim JSON; gone ones included."""
         return {index.pk: index for index in find(cls, "id", index_ids, without="raw")}
+
+    @classmethod
+    def named_by_either(cls, ids: Collection[str]) -> dict[str, Index]:
+        """The same by the other of their two ids too, which tools are told (contract.md §5)."""
+        others = [] if not ids else find(cls, "export_config_id", ids, without="raw")
+        return {index.export_config_id: index for index in others} | cls.named(ids)
 
     @property
     def documents_at(self) -> datetime | None:

@@ -70,9 +70,9 @@ def plain(value: object, limit: int = 300) -> str:
 
 
 @register.filter(name="json")
-def as_json(value: object) -> str:
-    """Any JSON, laid out for reading."""
-    return json.dumps(value, ensure_ascii=False, indent=1)
+def as_json(value: object, limit: int = 4000) -> str:
+    """Any JSON of upstream's, laid out for reading, at most ``limit`` characters."""
+    return wording.visible(json.dumps(value, ensure_ascii=False, indent=2), limit, lines=True, indented=True)
 
 
 @register.filter

@@ -20,10 +20,10 @@ MARKS_ON_ONE_LETTER = 3
 # Joiners shape words in Persian or Hindi; next to Latin letters they only hide things.
 _STRAY_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f])")
 _SPACES = re.compile(r"\s+")
-_BLANK_LINES = re.compile(r"\n\s*\n\s*")
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
 
-def visible(text: str, limit: int, *, lines: bool = False) -> str:
+def visible(text: str, limit: int, *, lines: bool = False, indented: bool = False) -> str:
     """Reduce upstream text to what a person can see.
 
     Control, zero-width and bidirectional control characters go, as do piles of combining marks; white space collapses.
@@ -32,6 +32,7 @@ def visible(text: str, limit: int, *, lines: bool = False) -> str:
         text: any string.
         limit: the most characters to keep; a cut ends in an ellipsis.
         lines: keep single line breaks.
+        indented: keep the spaces that such a line begins with.
     """
     candidate = text[: limit * 8]
     if candidate.isascii() and candidate.isprintable():
@@ -49,9 +50,14 @@ def visible(text: str, limit: int, *, lines: bool = False) -> str:
             kept.append("\n" if lines and character == "\n" else " ")
     # Last, so that no joiner hides among other invisible characters.
     shown = _STRAY_JOINER.sub("", "".join(kept))
-    shown = "\n".join(_SPACES.sub(" ", line).strip() for line in _split(shown)) if lines else _SPACES.sub(" ", shown)
+    shown = "\n".join(_line(line, indented) for line in _split(shown)) if lines else _SPACES.sub(" ", shown)
     shown = _BLANK_LINES.sub("\n", shown).strip()
     return _cut(shown, limit, is_all=len(candidate) == len(text))
+
+
+def _line(line: str, indented: bool) -> str:
+    beginning = len(line) - len(line.lstrip(" ")) if indented else 0
+    return line[:beginning] + _SPACES.sub(" ", line).strip()
 
 
 def _cut(shown: str, limit: int, *, is_all: bool) -> str:

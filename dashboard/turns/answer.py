@@ -9,7 +9,7 @@ from typing import Any
 
 from dashboard import upstream
 from dashboard.turns.markdown import Settler
-from dashboard.turns.reading import Citation, citations_in, passages_in
+from dashboard.turns.reading import Citation, citations_in, index_asked, passages_in
 
 PIECE = 50_000
 """Characters of HTML after which a new piece begins."""
@@ -51,7 +51,8 @@ class Answer:
         self.stop: upstream.Stop | None = None
         self.tool_calls = 0
         self.passages = 0
-        self.citations: dict[tuple[str, str], Citation] = {}
+        self.citations: dict[tuple[str, ...], Citation] = {}
+        self._asked: dict[str, str] = {}
         self._html: list[str] = []
         self._settler = Settler()
         self._block: list[str] = []
@@ -154,11 +155,13 @@ class Answer:
     def _note(self, event: upstream.Event) -> None:
         if isinstance(event, upstream.ToolCall):
             self.tool_calls += 1
+            if self.tool_calls <= MAX_STEPS:
+                self._asked[event.call_id] = index_asked(event)
         elif isinstance(event, upstream.ToolResult):
             self.passages += len(passages_in(event.result))
-            for citation in citations_in(event):
+            for citation in citations_in(event, self._asked.get(event.call_id, "")):
                 if len(self.citations) < MAX_CITATIONS:
-                    self.citations.setdefault((citation.document, citation.place), citation)
+                    self.citations.setdefault(citation.key, citation)
         elif isinstance(event, upstream.Stop):
             self.stop = event
 

@@ -15,17 +15,32 @@ from dashboard import upstream
 _NAMES = ("document", "file_name", "filename", "display_name", "document_name", "source")
 _PAGES = ("page", "page_range_start", "page_number", "page_label")
 _LINES = ("line", "line_number")
+_FILES = ("parsed_directory_file_id", "file_id")
 MAX_CITATIONS = 20
 
 
 @dataclass(frozen=True)
 class Citation:
-    """A place in a document; ``source_id`` and ``attachment_name`` name its page image, if there is one."""
+    """A place in a document.
+
+    Args:
+        document, place: as people know them.
+        source_id, attachment_name: name its page image, if there is one.
+        index_id: the index that was searched, by either of its ids (contract.md §5), if the tool was told one.
+        file_id: tells documents of one name apart.
+    """
 
     document: str
     place: str = ""
     source_id: str = ""
     attachment_name: str = ""
+    index_id: str = ""
+    file_id: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What makes two of them the same place."""
+        return self.index_id, self.file_id, self.document, self.place
 
     def as_json(self) -> dict[str, str]:
         """For the turn's column."""
@@ -37,10 +52,20 @@ def passages_in(result: Any) -> list[dict[str, Any]]:
     return [row for row in _rows(result) if isinstance(row.get("content"), str)]
 
 
-def citations_in(event: upstream.ToolResult) -> list[Citation]:
-    """The places a tool's result names, the page image with the first place on its page."""
+def index_asked(call: upstream.ToolCall) -> str:
+    """The index a tool was told to search, or ``""``."""
+    return _first(call.arguments or {}, ("index_id",))
+
+
+def citations_in(event: upstream.ToolResult, index_id: str = "") -> list[Citation]:
+    """The places a tool's result names, the page image with the first place on its page.
+
+    Args:
+        event: the result.
+        index_id: the index that was searched, if known.
+    """
     image = event.image_attachment
-    found: dict[tuple[str, str], Citation] = {}
+    found: dict[tuple[str, ...], Citation] = {}
     for row in passages_in(event.result):
         flat = _flat(row)
         document = _first(flat, _NAMES)
@@ -51,12 +76,11 @@ def citations_in(event: upstream.ToolResult) -> list[Citation]:
         own = _own_image(row)
         if own is None and image is not None and page and image.attachment_name.rpartition("_")[2].startswith(page):
             own, image = image, None
-        found.setdefault(
-            (document, place),
-            Citation(document, place, own.source_id if own else "", own.attachment_name if own else ""),
-        )
+        picture = (own.source_id, own.attachment_name) if own else ("", "")
+        citation = Citation(document, place, *picture, index_id, _first(flat, _FILES))
+        found.setdefault(citation.key, citation)
     if not found and image is not None:
-        return [Citation("Page image", "", image.source_id, image.attachment_name)]
+        return [Citation("Page image", "", image.source_id, image.attachment_name, index_id)]
     return list(found.values())[:MAX_CITATIONS]
 
 

@@ -32,6 +32,10 @@ BUSY_FOR = 60.0
 """Seconds for which a question waits at LlamaCloud's door while it finishes an answer this session stopped or lost."""
 ASK_AGAIN_EVERY = 2.0
 """Seconds between two such tries."""
+SESSION_MISSING = (
+    "LlamaCloud does not have this session any more, so your question was not asked. Ask it in a new session with the"
+    " same sources."
+)
 SETTLED_WITHIN = 60.0
 """Seconds within which the end must be durable; after that the lease runs out and a reaper ends the turn."""
 
@@ -192,6 +196,8 @@ class Run:
         """LlamaCloud said no before the answer began: the question does not exist there, so nothing is locked by it."""
         conflict = isinstance(error, upstream.Conflict)
         sentence = which_conflict(self._client, self.turn) if conflict else error.sentence
+        if isinstance(error, upstream.NotFound):
+            sentence = SESSION_MISSING
         if may_wait and sentence in PASSING:
             return True
         self._end(TurnState.FAILED, sentence, error_code=error.code)

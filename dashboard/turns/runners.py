@@ -283,6 +283,7 @@ def seen_so_far(turn: Turn) -> Answer:
 
 
 def place_in_queue(turn: Turn) -> int:
-    """How many wait before it, itself included: 1 is next."""
+    """How many wait before it, itself included: 1 is next, 0 waits no more."""
     before = Q(asked_at__lt=turn.asked_at) | Q(asked_at=turn.asked_at, pk__lte=turn.pk)
-    return Turn.objects.queued().filter(before).count()
+    waiting = Turn.objects.queued().filter(before).values_list("pk", flat=True)
+    return len(waiting) if turn.pk in waiting else 0

@@ -9,10 +9,9 @@ from dashboard.catalog.models import Index
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns.entries import read_entries
 from dashboard.turns.models import Turn, TurnState
-from dashboard.turns.runners import place_in_queue
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
 from dashboard.web.live import so_far
-from dashboard.web.present import TurnView, index_choices, turn_view
+from dashboard.web.present import TurnView, index_choices, sources_of, turn_view
 
 TURNS_AT_ONCE = 20
 """Turns on the first screen; older ones are fetched when asked for."""
@@ -27,7 +26,6 @@ def conversation(session: ChatSession) -> dict[str, Any]:
         "turns": views,
         "older_than": views[0].turn.number if has_older else None,
         "live": live,
-        "queue_place": place_in_queue(live) if live is not None and live.state == TurnState.QUEUED else None,
         **(so_far(live, read_entries(live.pk)) if live is not None else {}),
     }
 
@@ -39,7 +37,7 @@ def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[Tu
         turns = turns.filter(number__lt=before)
     page = list(turns.order_by("-number")[: TURNS_AT_ONCE + 1])
     shown = page[:TURNS_AT_ONCE][::-1]
-    names = Index.named({skipped for turn in shown for skipped in turn.skipped_index_ids})
+    names = sources_of(shown)
     return [turn_view(turn, names) for turn in shown], len(page) > TURNS_AT_ONCE
 
 
@@ -70,7 +68,7 @@ def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list
     Args:
         session: the session.
         after: the number of the newest turn the page shows.
-        late: the numbers of interrupted turns it shows.
+        late: the numbers of the turns it shows without their whole answer.
 
     Returns:
         newer turns, and those of ``late`` that have their answer by now.
@@ -78,8 +76,9 @@ def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list
     turns = Turn.objects.filter(session=session).select_related("asked_by", "session").prefetch_related("pieces")
     newer = list(turns.filter(number__gt=after).order_by("-number")[:TURNS_AT_ONCE])[::-1]
     mended = list(turns.filter(number__in=late[:TURNS_AT_ONCE]).exclude(state=TurnState.INTERRUPTED))
-    names = Index.named({skipped for turn in [*newer, *mended] for skipped in turn.skipped_index_ids})
-    return [turn_view(turn, names) for turn in newer], [turn_view(turn, names) for turn in mended]
+    names = sources_of([*newer, *mended])
+    views = [turn_view(turn, names) for turn in mended]
+    return [turn_view(turn, names) for turn in newer], [view for view in views if view.is_final]
 
 
 def composer(

@@ -20,14 +20,15 @@ from dashboard.rows import find
 from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import passages_in
+from dashboard.turns.runners import place_in_queue
 from dashboard.upstream import EVENT_TYPES
 from dashboard.web.present import TurnView, searching, turn_view
 
 QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
 CLOSING = "turn-ended"
-NOTHING_YET = {"html": "", "tail": "", "steps": (), "doing": "", "queue_place": None}
-"""What a live turn shows of an answer that has not begun."""
+NOTHING_YET = {"html": "", "tail": "", "steps": ()}
+"""What a live turn shows of an answer that has not begun, but for what is going on."""
 
 
 def entry_message(turn: Turn, entry: Entry) -> bytes:
@@ -84,16 +85,15 @@ def _snapshot() -> str:
     return render_to_string("turns/events/_snapshot.html", NOTHING_YET | context | {"turn": {"anchor": "%(anchor)s"}})
 
 
-def quiet_message(turn: Turn, entries: list[Entry]) -> bytes:
-    """That LlamaCloud has sent nothing for a while, and what can be done."""
-    return message(render_to_string("turns/events/_quiet.html", {"turn": turn, "doing": doing(turn, entries)}))
+def doing_message(turn: Turn, words: str) -> bytes:
+    """What is going on, while nothing comes."""
+    return message(render_to_string("turns/events/_quiet.html", {"turn": turn, "doing": words}))
 
 
 def so_far(turn: Turn, entries: list[Entry]) -> dict[str, Any]:
     """What a live turn shows: its settled HTML, its growing tail, its steps, and what is going on."""
     html, tail = fold(entries)
-    now = {"html": html, "tail": tail, "steps": steps_html(turn, entries), "doing": doing(turn, entries)}
-    return NOTHING_YET | now
+    return {"html": html, "tail": tail, "steps": steps_html(turn, entries), "doing": doing(turn, entries)}
 
 
 def steps_html(turn: Turn, entries: list[Entry]) -> list[SafeString]:
@@ -121,7 +121,10 @@ def fold(entries: list[Entry]) -> tuple[str, str]:
 
 
 def doing(turn: Turn, entries: list[Entry]) -> str:
-    """What is going on, in words for people: what the newest of these entries means."""
+    """What is going on, in words for people: what the newest of these entries means.
+
+    Of a turn that waits for its place the database is asked.
+    """
     for entry in reversed(entries):
         if entry.type in ("text_delta", "text"):
             return "Writing…"
@@ -134,6 +137,8 @@ def doing(turn: Turn, entries: list[Entry]) -> str:
             return searching(turn)
         if entry.type not in NO_STEP:
             return "Working…"
+    if turn.state == TurnState.QUEUED and (place := place_in_queue(turn)):
+        return f"Waiting for its turn: number {place} in line."
     if is_quiet(turn):
         return "LlamaCloud has sent nothing of an answer yet. You can go on waiting, or stop and ask again."
     return "Waiting for LlamaCloud…"
@@ -144,7 +149,7 @@ def is_quiet(turn: Turn) -> bool:
     return turn.started_at is not None and timezone.now() - turn.started_at > timedelta(seconds=QUIET)
 
 
-def _as_it_is_now(turn: Turn) -> Turn:
+def as_it_is_now(turn: Turn) -> Turn:
     """Read anew; its session is still the same."""
     (now,) = find(Turn, "pk", [turn.pk])
     now.session = turn.session
@@ -159,7 +164,7 @@ def closing_message(turn: Turn, *, has_all: bool, seen: int) -> bytes:
         has_all: whether the reader has seen all of the answer grow.
         seen: the number of the last entry the reader has.
     """
-    turn = _as_it_is_now(turn)
+    turn = as_it_is_now(turn)
     # What a reader saw growing is the answer already, unless it was read back, ended by another process, which leaves
     # its last words unsettled in the log, or the log has a hole.
     whole = turn.state != TurnState.ANSWERED or not has_all

@@ -14,8 +14,10 @@ from django.utils.safestring import SafeString
 from dashboard.catalog.models import Index, Readiness
 from dashboard.chats.models import ChatSession, LockState, RunState
 from dashboard.turns.ask import RETRY
+from dashboard.turns.ending import NEVER_SENT
 from dashboard.turns.models import Turn, TurnState
 from dashboard.upstream import Conflict as UpstreamConflict
+from dashboard.upstream import NotFound as UpstreamNotFound
 
 CHIPS_IN_A_ROW = 3
 UNNAMED = "Source without a name"
@@ -123,10 +125,17 @@ SHOWN_AT_ONCE = 200_000
 
 @dataclass(frozen=True, slots=True)
 class CitationView:
-    """A place an answer rests on; ``image_url`` shows the page, where there is a picture of it."""
+    """A place that was read for an answer.
+
+    Args:
+        document, place: as people know them.
+        source: the name of its source, where there were several.
+        image_url: shows the page, where there is a picture of it.
+    """
 
     document: str
     place: str
+    source: str
     image_url: str
 
 
@@ -141,6 +150,7 @@ class TurnView:
     steps: str
     citations: list[CitationView]
     skipped: list[str]
+    sources: list[str]
 
     @property
     def asked_by(self) -> str:
@@ -154,9 +164,21 @@ class TurnView:
         return f"{RETRY}{self.turn.pk}"
 
     @property
+    def is_final(self) -> bool:
+        """Whether nothing more of the answer can come: neither now nor when LlamaCloud is asked what became of it."""
+        turn = self.turn
+        is_whole = turn.position is not None or turn.error_code == NEVER_SENT
+        return is_whole if self.state == TurnState.STOPPED else self.state != TurnState.INTERRUPTED and not turn.is_live
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether LlamaCloud was asked at all."""
+        return self.turn.error_code != NEVER_SENT
+
+    @property
     def ask_elsewhere_url(self) -> str:
         """A new session with the same sources and this question, when LlamaCloud refused it in this one."""
-        if self.turn.error_code != UpstreamConflict.code:
+        if self.turn.error_code not in (UpstreamConflict.code, UpstreamNotFound.code):
             return ""
         return successor_url(self.turn.session, question=str(self.turn.number))
 
@@ -166,25 +188,37 @@ def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_piec
 
     Args:
         turn: the turn; with others of a list, its ``pieces`` should be prefetched.
-        names: the sources it may have skipped.
+        names: the sources it names; see :func:`sources_of`.
         with_pieces: whether the answer itself is shown; a live one has no pieces yet.
     """
     pieces, more_from = first_pieces(turn) if with_pieces and not turn.is_live else ([], None)
-    skipped = turn.skipped_index_ids
     if names is None:
-        names = Index.named(skipped) if skipped else {}
+        names = sources_of([turn])
+    # In a bound session they are the same for every question, and stand in the rail.
+    chosen = [] if turn.session.is_bound else turn.index_ids
     return TurnView(
         turn=turn,
         state=TurnState(turn.state),
         pieces=pieces,
         more_from=more_from,
         steps=steps_line(turn),
-        citations=citation_views(turn),
-        skipped=[view.name for view in source_views(skipped, names)],
+        citations=citation_views(turn, names),
+        skipped=[view.name for view in source_views(turn.skipped_index_ids, names)],
+        sources=[view.name for view in source_views(chosen, names)],
     )
 
 
-def citation_views(turn: Turn) -> list[CitationView]:
+def sources_of(turns: Iterable[Turn]) -> dict[str, Index]:
+    """The indexes that these turns name to a reader, by either of their ids: asked, read or skipped."""
+    named: set[str] = set()
+    for turn in turns:
+        named.update(turn.skipped_index_ids, () if turn.session.is_bound else turn.index_ids)
+        if len(turn.index_ids) > 1:
+            named.update(cited["index_id"] for cited in turn.citations if cited.get("index_id"))
+    return Index.named_by_either(named) if named else {}
+
+
+def citation_views(turn: Turn, names: Mapping[str, Index]) -> list[CitationView]:
     """The cited places, each with the address of its page image, which the server fetches (``turn-image``)."""
     views, images = [], 0
     for cited in turn.citations:
@@ -192,7 +226,9 @@ def citation_views(turn: Turn) -> list[CitationView]:
         if cited.get("attachment_name"):
             image_url = reverse("turn-image", args=[turn.session.session_id, turn.number, images])
             images += 1
-        views.append(CitationView(cited.get("document", ""), cited.get("place", ""), image_url))
+        index = names.get(cited.get("index_id", ""))
+        source = index.name if index is not None and len(turn.index_ids) > 1 else ""
+        views.append(CitationView(cited.get("document", ""), cited.get("place", ""), source, image_url))
     return views
 
 

@@ -6,8 +6,16 @@ import time
 
 from dashboard.turns.answer import Entry
 from dashboard.turns.eventlog import EVENT_LOG
-from dashboard.turns.models import Turn
-from dashboard.web.live import closing_message, entry_message, is_quiet, quiet_message, snapshot_message
+from dashboard.turns.models import Turn, TurnState
+from dashboard.web.live import (
+    as_it_is_now,
+    closing_message,
+    doing,
+    doing_message,
+    entry_message,
+    is_quiet,
+    snapshot_message,
+)
 
 HEARTBEAT = 10.0
 """Seconds of silence after which a comment is sent: it keeps proxies from closing the connection."""
@@ -40,7 +48,7 @@ class Reader:
         self._turn = turn
         self._seen = cursor or 0
         self._has_nothing = cursor is None
-        self._told = False
+        self._said = ""
         self._heard_at = self._sent_at = self._looked_at = time.monotonic()
         self._closes_at = self._heard_at + AGE
         self._channel = EVENT_LOG.watch(turn.pk)
@@ -104,11 +112,20 @@ class Reader:
         if now < self._looked_at + LOOK_UP:
             return b""
         self._looked_at = now
-        if not self._told and is_quiet(self._turn):
-            self._told = True
-            self._sent_at = now
-            return quiet_message(self._turn, self._channel.now(0)[0])
+        if words := self._what_is_new():
+            self._said, self._sent_at = words, now
+            return doing_message(self._turn, words)
         if now >= self._sent_at + HEARTBEAT:
             self._sent_at = now
             return b": still here\n\n"
         return b""
+
+    def _what_is_new(self) -> str:
+        """In words, if the turn has moved up in its queue or left it, or nothing has come of it for long."""
+        has_waited = self._turn.state == TurnState.QUEUED
+        if has_waited:
+            self._turn = as_it_is_now(self._turn)
+        if not has_waited and not is_quiet(self._turn):
+            return ""
+        words = doing(self._turn, self._channel.now(0)[0])
+        return "" if words == self._said else words

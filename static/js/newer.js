@@ -2,7 +2,7 @@
 (() => {
   const turns = () => [...document.querySelectorAll("[data-turn]")];
   const newest = () => Math.max(0, ...turns().map((turn) => Number(turn.dataset.turn)));
-  const late = () => turns().filter((turn) => turn.dataset.state === "interrupted");
+  const late = () => turns().filter(({ dataset }) => ["interrupted", "stopped"].includes(dataset.state) && !("final" in dataset));
   const regions = () => [...document.querySelectorAll("[data-newest-turn]")];
   let known = regions();
 

@@ -39,7 +39,7 @@ def test_a_question_is_answered_and_locks_the_sources_without_a_reload(visit: Vi
     expect(turn.get_by_role("button", name="Stop")).to_be_visible()
     ended(turn)
 
-    expect(turn.get_by_text("Where this is from")).to_be_visible()
+    expect(turn.get_by_text("Read for this answer")).to_be_visible()
     expect(turn.get_by_role("listitem").filter(has_text="trains.md").first).to_be_visible()
     expect(turn.get_by_role("button", name="Stop")).to_have_count(0)
     expect(page.get_by_role("region", name="Last run").get_by_text("Worked")).to_be_visible()
@@ -263,7 +263,7 @@ def test_paper_holds_question_answer_and_sources_only(visit: Visit, brisk_home: 
     page.emulate_media(media="print")
 
     expect(turn.locator(".asked-words")).to_be_visible()
-    expect(turn.get_by_text("Where this is from")).to_be_visible()
+    expect(turn.get_by_text("Read for this answer")).to_be_visible()
     expect(box(page)).to_be_hidden()
     expect(page.get_by_role("button")).to_have_count(0)
 

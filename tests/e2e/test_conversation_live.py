@@ -100,7 +100,7 @@ def test_a_stopped_answer_keeps_what_came_and_can_be_asked_again(visit: Visit, h
     turn.get_by_role("button", name="Stop").click()
     ended(turn, "stopped")
 
-    expect(turn.get_by_text("You stopped this answer.")).to_be_visible()
+    expect(turn.get_by_text("This answer was stopped.")).to_be_visible()
     expect(turn).to_contain_text("Quoted word")
     # LlamaCloud finishes it all the same, and answers one question at a time: the next one waits for that.
     turn.get_by_role("button", name="Ask again").click()
@@ -123,7 +123,7 @@ def test_what_was_asked_elsewhere_comes_into_the_open_page(visit: Visit, home: H
     turn.wait_for()
 
     expect(turn).to_contain_text(LONG)
-    expect(turn.get_by_text("Where this is from")).to_be_visible()
+    expect(turn.get_by_text("Read for this answer")).to_be_visible()
     expect(page.get_by_text("Ask a question in your own words.")).to_be_hidden()
     assert page.evaluate("window.__sameDocument")
 

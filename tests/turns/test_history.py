@@ -263,8 +263,8 @@ def test_a_session_s_totals_are_the_sum_of_its_turns(faulty: FaultyServer, sessi
     for prompt in "ABC":
         ended(put(session, ada, prompt))
 
-    assert ledger(session.pk) == Ledger(3, 0, 0, duration_ms=247.0, input_tokens=20, output_tokens=10)
-    assert ledger(0) == Ledger(0, 0, 0, None, None, None)
+    assert ledger(session.pk) == Ledger(3, 0, "failed", duration_ms=247.0, input_tokens=20, output_tokens=10)
+    assert ledger(0) == Ledger(0, 0, "", None, None, None)
 
 
 def test_the_last_run_agrees_with_llamaclouds_own_figures(

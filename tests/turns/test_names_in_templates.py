@@ -12,7 +12,7 @@ from django.test import Client
 
 from dashboard.chats.models import ChatSession
 from dashboard.turns.models import Turn
-from dashboard.web.live import closing_message, quiet_message, snapshot_message
+from dashboard.web.live import closing_message, doing_message, snapshot_message
 from tests.faulty import FaultyServer, event_stream
 from tests.turns.conftest import delta, ended, question, script, sse, stop, text
 
@@ -36,7 +36,7 @@ def test_a_question_and_its_answer(
             assert answer.status_code == 200
             turn = Turn.objects.select_related("session").get(number=asked)
             snapshot_message(turn, [], 0)
-            quiet_message(turn, [])
+            doing_message(turn, "Waiting")
             turn = ended(turn)
             closing_message(turn, has_all=True, seen=1)
         assert names(caplog) == []

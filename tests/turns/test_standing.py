@@ -104,10 +104,13 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     assert (ledger(other.pk).newest, ledger(other.pk).late) == (1, 0)
 
     Turn.objects.filter(session=session, number=2).update(state=TurnState.STOPPED)
-    assert not ledger(session.pk).was_stopped, "another question was asked since"
+    assert ledger(session.pk).explanation == "The question waits for its turn", "another was asked since"
     Turn.objects.filter(session=session, number=3).delete()
-    assert ledger(session.pk).was_stopped
-    assert not ledger(0).was_stopped
+    assert "was stopped" in ledger(session.pk).explanation
+    Turn.objects.filter(session=session).update(state=TurnState.INTERRUPTED)
+    assert "broke off" in ledger(session.pk).explanation
+    Turn.objects.filter(session=session).update(state=TurnState.ANSWERED)
+    assert ledger(session.pk).explanation == ledger(0).explanation == ""
 
 
 @pytest.mark.postgres
@@ -142,4 +145,4 @@ def test_figures_beyond_belief_do_not_break_the_sum(session: ChatSession) -> Non
         Turn.objects.create(session=session, number=number, **common, **huge)
     Turn.objects.create(session=session, number=3, **common, duration_ms=5.0, input_tokens=7, output_tokens=9)
 
-    assert ledger(session.pk) == Ledger(3, 0, 0, 5.0, 7, 9)
+    assert ledger(session.pk) == Ledger(3, 0, "answered", 5.0, 7, 9)

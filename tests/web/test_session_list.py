@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from dashboard.audit.models import AuditEntry
 from dashboard.catalog.models import Index
-from dashboard.chats.models import ChatSession, SessionSource
+from dashboard.chats.models import ChatSession, SessionSource, Visit
 from tests.faulty import FaultyServer
 from tests.web.conftest import make_session
 from tests.web.pages import Element, read
@@ -68,6 +68,15 @@ def test_a_row_tells_title_sources_lock_questions_run_and_age(catalog: FaultySer
     assert row.one("td", class_="cell-questions number").text == "1 question"
     assert row.one("td", class_="cell-status").text == "Failed"
     assert row.one("time").text.startswith("5 hours ago")
+
+
+def test_what_came_since_a_visit_is_new_once_there_is_an_answer_to_read(ada: User, browser: Client) -> None:
+    session = add("Travel", is_running=True)
+    Visit.objects.create(session=session, user=ada, seen_at=timezone.now() - timedelta(minutes=1))
+    assert not read(browser.get("/sessions/")).all("span", class_="unread")
+
+    ChatSession.objects.update(is_running=False)
+    assert [mark.text for mark in read(browser.get("/sessions/")).all("span", class_="unread")] == ["New"]
 
 
 def test_a_title_of_the_team_wins_and_none_has_a_plain_name(browser: Client) -> None:

@@ -59,6 +59,9 @@ def test_the_page_tells_what_the_session_is(catalog: FaultyServer, ada: User, br
     assert told["Sharing"] == "By link: read and ask"
     assert (told["Status"], told["Took"]) == ("Worked", "8.4 s")
     assert told["Tokens"] == "12,480 read · 640 written"
+    ChatSession.objects.update(is_running=True)
+    told = facts(read(browser.get(address(session))))
+    assert (told["Took"], told["Tokens"]) == ("–", "–"), "what the run before took is not this one's"
     sources = page.one("section", id="sources-region")
     assert sources.one("h2").text == "Sources"
     assert sources.one("p", class_="lock-word").text == "Locked"
@@ -306,6 +309,8 @@ def test_what_still_runs_after_stop_is_said_to_be_llamaclouds_finishing(
         "LlamaCloud is finishing the answer that was stopped"
     )
     Turn.objects.update(state=TurnState.INTERRUPTED)
+    assert "may still be finishing" in facts(region(browser, session, "job"))["Status"]
+    Turn.objects.update(state=TurnState.ANSWERED)
     assert facts(region(browser, session, "job"))["Status"] == "Running"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -19,14 +20,13 @@ from dashboard.errors import DashboardError
 from dashboard.rows import find_one
 from dashboard.turns.ask import RETRY, OtherForm, SessionGone, TurnRunning, ask, retry, stop
 from dashboard.turns.entries import read_entries
-from dashboard.turns.models import Turn, TurnState
-from dashboard.turns.runners import place_in_queue
+from dashboard.turns.models import Turn
 from dashboard.web import running
 from dashboard.web.carried import carry_unsent, forget_unsent
 from dashboard.web.conversation import composer, newer_views, turn_views
 from dashboard.web.doors import readable_or_404, visible_or_404
 from dashboard.web.handover import LETS_GO
-from dashboard.web.live import NOTHING_YET, so_far, steps_html
+from dashboard.web.live import NOTHING_YET, doing, so_far, steps_html
 from dashboard.web.looking import calling
 from dashboard.web.present import first_pieces, turn_view
 from dashboard.web.requests import Request, number_in
@@ -35,8 +35,20 @@ from dashboard.web.views.regions import region_context
 from dashboard.web.views.session import session_page
 
 
+def _form(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Takes a form; who comes by its address alone, as after signing in anew, is shown the session."""
+
+    @wraps(view)
+    def posted(request: Request, session_id: str, **rest: Any) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return HttpResponseRedirect(reverse("session-detail", args=[session_id]))
+        return require_POST(view)(request, session_id, **rest)
+
+    return posted
+
+
 @login_required
-@require_POST
+@_form
 def ask_question(request: Request, session_id: str) -> HttpResponse:
     """Take a question; the answer is watched on the session's page."""
     session = readable_or_404(request, session_id)
@@ -69,8 +81,8 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
     context = region_context(turn.session, names=["job", "lock"] if is_first else ["job"]) | {
         **NOTHING_YET,
         "view": turn_view(turn),
+        "doing": doing(turn, []),
         "polled": False,
-        "queue_place": place_in_queue(turn) if turn.state == TurnState.QUEUED else None,
         "composer": composer(turn.session, last=turn),
         "is_first": is_first,
         # Masked anew it would be of no more use: who does not know it gets no such answer.
@@ -150,7 +162,6 @@ def _shown(request: Request, turn: Turn) -> HttpResponse:
     context: dict[str, Any] = {"session": turn.session, "view": turn_view(turn), "polled": True}
     if turn.is_live:
         context |= so_far(turn, read_entries(turn.pk))
-        context["queue_place"] = place_in_queue(turn) if turn.state == TurnState.QUEUED else None
     return page_or_fragment(request, "turns/one.html", "turns/_turn.html", context)
 
 
@@ -181,7 +192,7 @@ def _number(given: str) -> int:
 
 
 @login_required
-@require_POST
+@_form
 def stop_answer(request: Request, session_id: str, number: int) -> HttpResponse:
     """Stop reading an answer."""
     turn = _turn(request, session_id, number)

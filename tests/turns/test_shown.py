@@ -1,0 +1,192 @@
+"""What people are shown of a question: whom it was asked of, what was read for it, how it ended in plain words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from dashboard.chats.models import ChatSession
+from dashboard.turns.models import Turn, TurnState
+from dashboard.web import running
+from dashboard.web.reader import Reader
+from tests.faulty import FaultyServer, event_stream, failing
+from tests.turns.conftest import delta, ended, put, question, result, script, sse, stop, text, until
+from tests.web.conftest import make_session
+from tests.web.pages import Element, read
+
+pytestmark = pytest.mark.postgres
+HTMX = {"HX-Request": "true"}
+
+
+def shown(browser: Client, turn: Turn) -> Element:
+    """The turn as its own page has it."""
+    return read(browser.get(f"/sessions/{turn.session.session_id}/turns/{turn.number}/")).one("article")
+
+
+def make_turn(session: ChatSession, state: TurnState, **columns: Any) -> Turn:
+    asked: dict[str, Any] = {"session": session, "number": 1, "prompt": "Why?", "asked_at": timezone.now()}
+    return Turn.objects.create(**asked, state=state, **columns)
+
+
+# --- sources --------------------------------------------------------------------------------------------------------
+
+
+def call_of(index_id: str, number: int) -> dict[str, Any]:
+    return {"type": "tool_call", "call_id": f"c{number}", "name": "find", "arguments": {"index_id": index_id}}
+
+
+def test_documents_of_one_name_in_two_sources_are_two_and_say_whose_they_are(
+    catalog: FaultyServer, ada: User, browser: Client
+) -> None:
+    session = make_session(catalog, ada, index_ids=["idx-reports", "idx-policies"])
+    calls = [call_of("exc-idx-reports", 1), call_of("idx-policies", 2)]
+    results = [{**result(), "call_id": f"c{number}"} for number in (1, 2)]
+    script(catalog, session, sse(question(), *calls, *results, text("So."), stop()))
+
+    cited = shown(browser, ended(put(session, ada))).one("ol", class_="cited")
+
+    places = [item.text for item in cited.all("li")]
+    assert places == ["Document 1, page 1 in Reports", "Document 1, page 1 in Policies"]
+
+
+def test_a_place_in_the_only_source_does_not_name_it(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    script(faulty, session, sse(question(), call_of("exc-idx-reports", 1), result(), text("So."), stop()))
+
+    assert shown(browser, ended(put(session, ada))).one("ol", class_="cited").text == "Document 1, page 1"
+
+
+@pytest.mark.parametrize(
+    ("index_ids", "words"),
+    [
+        (["idx-reports"], "Asked of Reports"),
+        (["idx-reports", "idx-policies", "idx-none"], "Asked of Reports and 2 more"),
+    ],
+)
+def test_a_question_says_which_sources_were_chosen_for_it(
+    catalog: FaultyServer, ada: User, browser: Client, index_ids: list[str], words: str
+) -> None:
+    session = make_session(catalog, ada, index_ids=None)
+    turn = make_turn(session, TurnState.ANSWERED, index_ids=index_ids)
+
+    (asked_of,) = shown(browser, turn).all(class_="asked-of")
+
+    assert asked_of.text.startswith(words)
+    assert len(asked_of.all("li")) == (len(index_ids) if len(index_ids) > 1 else 0)
+
+
+def test_in_a_bound_session_the_rail_names_the_sources_once(session: ChatSession, browser: Client) -> None:
+    turn = make_turn(session, TurnState.ANSWERED, index_ids=["idx-reports"])
+
+    assert not shown(browser, turn).all(class_="asked-of")
+
+
+# --- ends -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({}, "LlamaCloud may still have finished it"),
+        ({"position": 0}, "this is the whole answer"),
+        ({"error_code": "never_sent"}, "The question was never sent to LlamaCloud."),
+    ],
+)
+def test_a_stopped_answer_says_what_became_of_it(
+    session: ChatSession, browser: Client, columns: dict[str, Any], words: str
+) -> None:
+    turn = shown(browser, make_turn(session, TurnState.STOPPED, **columns))
+
+    assert words in turn.one("footer").text
+    assert "You" not in turn.one("footer").text, "somebody else may have stopped it"
+    assert ("data-final" in turn) == bool(columns)
+
+
+def test_an_open_page_gets_the_answer_that_was_stopped_once_it_is_whole(session: ChatSession, browser: Client) -> None:
+    turn = make_turn(session, TurnState.STOPPED)
+    newer = f"/sessions/{session.session_id}/turns/newer/?after=1&late=1"
+    assert browser.get(newer, headers=HTMX).status_code == 204
+
+    Turn.objects.filter(pk=turn.pk).update(position=0)
+
+    assert "this is the whole answer" in browser.get(newer, headers=HTMX).content.decode()
+
+
+@pytest.mark.parametrize(("came", "words"), [([], "Not answered."), ([delta("Half an")], "This answer broke off.")])
+def test_what_llamacloud_says_of_a_failure_is_for_support(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, came: list[dict[str, Any]], words: str
+) -> None:
+    script(faulty, session, sse(question(), *came, stop(is_error=True, error="ValueError: shard 7")))
+
+    foot = shown(browser, ended(put(session, ada))).one("footer")
+
+    assert words in foot.all("p")[0].text
+    assert "ValueError" not in foot.all("p")[0].text
+    assert foot.one("details").text.startswith("Details for support ValueError: shard 7")
+
+
+def test_a_session_that_is_gone_leads_to_a_new_one(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    script(faulty, session, failing(404, "Session not found"))
+
+    foot = shown(browser, ended(put(session, ada))).one("footer")
+
+    assert "does not have this session any more" in foot.text
+    (onwards,) = foot.all("a")
+    assert onwards["href"] == f"/sessions/new/?from={session.session_id}&question=1"
+    assert not foot.all("details"), "these words are Corral's own"
+
+
+# --- the queue ------------------------------------------------------------------------------------------------------
+
+
+def test_who_waits_sees_their_place_and_every_step_up(
+    catalog: FaultyServer, ada: User, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.web.reader.LOOK_UP", 0.0)
+    sessions = [make_session(catalog, ada) for _ in range(5)]
+    for session in sessions:
+        script(catalog, session, event_stream(sse(question()), (60.0, b"")))
+    turns = [put(session, ada) for session in sessions]
+    last = turns[-1]
+    assert "number 2 in line" in shown(browser, last).text
+
+    reader = Reader(last, None)
+    try:
+        assert b"number 2 in line" in reader.news(), "the stream does not take it back"
+        said = [reader.news(), reader.news()]
+        assert b"number 2 in line" in said[0]
+        assert said[1] == b""
+
+        running.RUNNERS.stop(turns[0].pk)
+        until(lambda: b"number 1 in line" in reader.news())
+        running.RUNNERS.stop(turns[1].pk)
+        until(lambda: b"Waiting for LlamaCloud" in reader.news())
+    finally:
+        reader.close()
+
+
+def test_a_question_that_waits_says_so_in_the_rail_too(session: ChatSession, browser: Client) -> None:
+    ChatSession.objects.update(is_running=True)
+    make_turn(session, TurnState.QUEUED)
+
+    rail = browser.get(f"/sessions/{session.session_id}/job/", headers=HTMX).content.decode()
+
+    assert "The question waits for its turn" in rail
+
+
+# --- by its address alone -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["turns/", "turns/1/stop/"])
+def test_the_address_of_a_form_leads_to_the_session(session: ChatSession, browser: Client, step: str) -> None:
+    """As after signing in anew, when a form came from somebody who was signed out meanwhile."""
+    answer = browser.get(f"/sessions/{session.session_id}/{step}")
+
+    assert (answer.status_code, answer["Location"]) == (302, f"/sessions/{session.session_id}/")
