@@ -45,6 +45,8 @@ class Sign(Enum):
 
 Delta = TextDelta | ThinkingDelta
 _DELTAS: dict[str, type[Delta]] = {"text_delta": TextDelta, "thinking_delta": ThinkingDelta}
+_DELTA_TYPES = tuple(_DELTAS)
+"""To look in: whatever a type is, a list or an object too, it can be compared with these."""
 _IGNORED = frozenset({"[DONE]"})
 
 
@@ -286,7 +288,7 @@ def _begins_like_events(part: bytes) -> bool:
 def _kind_of_delta(value: dict[str, Any]) -> type[Delta] | None:
     """The kind of an event that says nothing but by how much a text has grown."""
     kind = value.get("type")
-    return _DELTAS.get(kind) if isinstance(kind, str) and isinstance(value.get("content"), str) else None
+    return _DELTAS[kind] if kind in _DELTA_TYPES and isinstance(value.get("content"), str) else None
 
 
 def _failure(event: Event) -> str:

@@ -10,7 +10,7 @@ from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns.entries import read_entries
 from dashboard.turns.models import Turn, TurnState
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
-from dashboard.web.live import so_far
+from dashboard.web.live import snapshot
 from dashboard.web.present import TurnView, index_choices, sources_of, turn_view
 
 TURNS_AT_ONCE = 20
@@ -18,15 +18,13 @@ TURNS_AT_ONCE = 20
 
 
 def conversation(session: ChatSession) -> dict[str, Any]:
-    """What the conversation shows: the newest turns in reading order, whether there are older ones, what is live."""
+    """What the conversation shows: the newest turns in reading order, older ones if any, and what is live."""
     views, has_older = turn_views(session)
-    live = next((view.turn for view in views if view.turn.is_live), None)
     return {
         "suggestions": suggestions(session) if not views and may_be_first(session) else [],
         "turns": views,
         "older_than": views[0].turn.number if has_older else None,
-        "live": live,
-        **(so_far(live, read_entries(live.pk)) if live is not None else {}),
+        "snapshot": live_part(views),
     }
 
 
@@ -39,6 +37,12 @@ def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[Tu
     shown = page[:TURNS_AT_ONCE][::-1]
     names = sources_of(shown)
     return [turn_view(turn, names) for turn in shown], len(page) > TURNS_AT_ONCE
+
+
+def live_part(views: list[TurnView]) -> str:
+    """What the one among these turns whose answer is live shows of it, if there is one."""
+    live = next((view.turn for view in views if view.turn.is_live), None)
+    return snapshot(live, read_entries(live.pk)) if live is not None else ""
 
 
 def may_be_first(session: ChatSession) -> bool:

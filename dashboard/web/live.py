@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from functools import cache, partial
-from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -27,8 +26,9 @@ from dashboard.web.present import TurnView, searching, turn_view
 QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
 CLOSING = "turn-ended"
-NOTHING_YET = {"html": "", "tail": "", "steps": ()}
-"""What a live turn shows of an answer that has not begun, but for what is going on."""
+FILLED_IN = frozenset({"user_input", "text_delta", "thinking_delta", "text", "stop"})
+"""Events that come with every answer, or in great numbers, and change nothing but words: their templates are read once
+and filled in."""
 
 
 def entry_message(turn: Turn, entry: Entry) -> bytes:
@@ -40,27 +40,28 @@ def entry_message(turn: Turn, entry: Entry) -> bytes:
 
 def entry_html(turn: Turn, entry: Entry) -> str:
     """What an entry changes on the page. Only a literal of the event union names a template."""
-    if entry.type == "text_delta":
-        return _frame_html(turn, entry)
+    if entry.type in FILLED_IN:
+        return _filled_in(turn, entry)
     template = f"turns/events/_{entry.type}.html" if entry.type in EVENT_TYPES else "turns/events/_unknown.html"
     # What is going on is asked for by few of the templates.
     context = {"turn": turn, "entry": entry, "event": json.loads(entry.data), "doing": partial(doing, turn, [entry])}
     return render_to_string(template, context)
 
 
-def _frame_html(turn: Turn, entry: Entry) -> str:
-    """As its template has it, which is read once: a growing answer sends ten of these a second."""
-    tail = None if entry.tail is None else escape(entry.tail)
-    content = escape(json.loads(entry.data)["content"]) if tail is None else ""
-    return _frame(tail is None) % {"anchor": turn.anchor, "html": entry.html, "tail": tail, "content": content}
+def _filled_in(turn: Turn, entry: Entry) -> str:
+    only_grows = entry.tail is None
+    content = escape(json.loads(entry.data)["content"]) if only_grows and entry.type == "text_delta" else ""
+    words = {"html": entry.html, "tail": "" if only_grows else escape(entry.tail), "content": content}
+    return _form(entry.type, only_grows) % {"anchor": turn.anchor, **words}
 
 
 @cache
-def _frame(only_grows: bool) -> str:
-    """The template of a frame with places for what differs."""
-    entry = {"html": "%(html)s", "tail": None if only_grows else "%(tail)s"}
-    context = {"turn": {"anchor": "%(anchor)s"}, "entry": entry, "event": {"content": "%(content)s"}}
-    return render_to_string("turns/events/_text_delta.html", context)
+def _form(name: str, only_grows: bool = False) -> str:
+    """A template of a live answer with places for what differs from one to the next."""
+    places = {name: f"%({name})s" for name in ("anchor", "html", "tail", "content", "steps", "doing")}
+    entry = {"html": places["html"], "tail": None if only_grows else places["tail"]}
+    known = {"turn": {"anchor": places["anchor"]}, "entry": entry, "event": {"content": places["content"]}}
+    return render_to_string(f"turns/events/_{name}.html", places | known)
 
 
 def message(html: str, number: int | None = None) -> bytes:
@@ -70,30 +71,22 @@ def message(html: str, number: int | None = None) -> bytes:
     return f"{cursor}data: {lines}\n\n".encode()
 
 
+def snapshot(turn: Turn, entries: list[Entry]) -> SafeString:
+    """All that is known of a live turn: its settled HTML, its growing tail, its steps, and what is going on."""
+    html, tail = fold(entries)
+    words = {"tail": escape(tail), "doing": escape(doing(turn, entries))}
+    steps = "".join(steps_html(turn, entries))
+    return SafeString(_form("snapshot") % {"anchor": turn.anchor, "html": html, "steps": steps, **words})
+
+
 def snapshot_message(turn: Turn, entries: list[Entry], seen: int) -> bytes:
-    """All that is known of a live turn, in one message that replaces what the page has."""
-    now = so_far(turn, entries)
-    words = {name: escape(now[name]) for name in ("tail", "doing")}
-    filled = _snapshot() % {"anchor": turn.anchor, "steps": "".join(now["steps"]), "html": now["html"], **words}
-    return message(filled, seen)
-
-
-@cache
-def _snapshot() -> str:
-    """The template of a snapshot with places for what differs."""
-    context = {name: f"%({name})s" for name in ("html", "tail", "doing")} | {"steps": ["%(steps)s"]}
-    return render_to_string("turns/events/_snapshot.html", NOTHING_YET | context | {"turn": {"anchor": "%(anchor)s"}})
+    """The same, which replaces what the page has."""
+    return message(snapshot(turn, entries), seen)
 
 
 def doing_message(turn: Turn, words: str) -> bytes:
     """What is going on, while nothing comes."""
     return message(render_to_string("turns/events/_quiet.html", {"turn": turn, "doing": words}))
-
-
-def so_far(turn: Turn, entries: list[Entry]) -> dict[str, Any]:
-    """What a live turn shows: its settled HTML, its growing tail, its steps, and what is going on."""
-    html, tail = fold(entries)
-    return {"html": html, "tail": tail, "steps": steps_html(turn, entries), "doing": doing(turn, entries)}
 
 
 def steps_html(turn: Turn, entries: list[Entry]) -> list[SafeString]:

@@ -143,6 +143,19 @@ def test_a_session_that_is_gone_leads_to_a_new_one(
     assert not foot.all("details"), "these words are Corral's own"
 
 
+def test_an_answer_asked_for_elsewhere_comes_into_an_open_page_with_what_there_is_of_it(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    script(faulty, session, event_stream(sse(question(), delta("Because")), (60.0, b"")))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+
+    came = read(browser.get(f"/sessions/{session.session_id}/turns/newer/?after=0", headers=HTMX))
+
+    assert came.one(id="turn-1-tail").text == "Because"
+    assert came.one(id="turn-1-doing").text == "Writing…"
+
+
 # --- the queue ------------------------------------------------------------------------------------------------------
 
 

@@ -23,10 +23,10 @@ from dashboard.turns.entries import read_entries
 from dashboard.turns.models import Turn
 from dashboard.web import running
 from dashboard.web.carried import carry_unsent, forget_unsent
-from dashboard.web.conversation import composer, newer_views, turn_views
+from dashboard.web.conversation import composer, live_part, newer_views, turn_views
 from dashboard.web.doors import readable_or_404, visible_or_404
 from dashboard.web.handover import LETS_GO
-from dashboard.web.live import NOTHING_YET, doing, so_far, steps_html
+from dashboard.web.live import snapshot, steps_html
 from dashboard.web.looking import calling
 from dashboard.web.present import first_pieces, turn_view
 from dashboard.web.requests import Request, number_in
@@ -79,9 +79,8 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
         return HttpResponseRedirect(reverse("turn", args=[session_id, turn.number]))
     is_first = turn.session.first_asked_at == turn.asked_at
     context = region_context(turn.session, names=["job", "lock"] if is_first else ["job"]) | {
-        **NOTHING_YET,
         "view": turn_view(turn),
-        "doing": doing(turn, []),
+        "snapshot": snapshot(turn, []),
         "polled": False,
         "composer": composer(turn.session, last=turn),
         "is_first": is_first,
@@ -161,7 +160,7 @@ def show(request: Request, session_id: str, number: int) -> HttpResponse:
 def _shown(request: Request, turn: Turn) -> HttpResponse:
     context: dict[str, Any] = {"session": turn.session, "view": turn_view(turn), "polled": True}
     if turn.is_live:
-        context |= so_far(turn, read_entries(turn.pk))
+        context["snapshot"] = snapshot(turn, read_entries(turn.pk))
     return page_or_fragment(request, "turns/one.html", "turns/_turn.html", context)
 
 
@@ -183,7 +182,7 @@ def newer(request: Request, session_id: str) -> HttpResponse:
     views, mended = newer_views(session, _number(request.GET.get("after", "")), late)
     if not views and not mended:
         return unchanged()
-    context = {"session": session, "turns": views, "mended": mended}
+    context = {"session": session, "turns": views, "mended": mended, "snapshot": live_part(views)}
     return page_or_fragment(request, "turns/newer.html", "turns/_newer.html", context)
 
 
