@@ -171,6 +171,12 @@ class TurnView:
         return is_whole if self.state == TurnState.STOPPED else self.state != TurnState.INTERRUPTED and not turn.is_live
 
     @property
+    def may_be_asked_again(self) -> bool:
+        """Whether the answer, or the whole of it, is lacking and may come of asking once more."""
+        is_whole = self.turn.position is not None and self.state == TurnState.STOPPED
+        return self.state in (TurnState.FAILED, TurnState.INTERRUPTED, TurnState.STOPPED) and not is_whole
+
+    @property
     def was_sent(self) -> bool:
         """Whether LlamaCloud was asked at all."""
         return self.turn.error_code != NEVER_SENT

@@ -105,6 +105,7 @@ def test_a_stopped_answer_says_what_became_of_it(
     assert words in turn.one("footer").text
     assert "You" not in turn.one("footer").text, "somebody else may have stopped it"
     assert ("data-final" in turn) == bool(columns)
+    assert ("Ask again" in turn.text) == ("position" not in columns), "what is whole needs no asking again"
 
 
 def test_an_open_page_gets_the_answer_that_was_stopped_once_it_is_whole(session: ChatSession, browser: Client) -> None:
