@@ -17,6 +17,7 @@ import "confirm-not-ready.js";
 import "copy.js";
 import "countdown.js";
 import "asking.js";
+import "focus.js";
 import "composer-sources.js";
 import "composer.js";
 import "follow.js";

@@ -35,18 +35,11 @@
     if (asking(event)) fail("Corral did not answer. Your question is kept: try again in a moment.");
   });
 
-  // A question that had to wait for this answer can be asked now; the button that stopped it is gone, and had the focus.
-  document.addEventListener("corral:answered", ({ detail: { number, state } }) => {
+  // A question that had to wait for this answer can be asked now.
+  document.addEventListener("corral:answered", ({ detail: { number } }) => {
     const waiting = document.querySelector(`[data-running="${number}"]`);
     if (waiting) document.getElementById("prompt")?.removeAttribute("aria-invalid");
     waiting?.remove();
-    if (state !== "stopped" || document.activeElement !== document.body) return;
-    document.querySelector(`#turn-${number} [data-ask] button`)?.focus({ preventScroll: true });
-  });
-
-  // A question that could not be taken, and no box to go on in: what is said instead gets the focus.
-  document.addEventListener("htmx:after:swap", () => {
-    if (document.activeElement === document.body) document.querySelector("#composer [data-focus]")?.focus();
   });
 
   // The same question answered twice, after a lost answer to the first sending: it is one turn on the page as well.

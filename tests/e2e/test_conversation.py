@@ -125,6 +125,7 @@ def test_the_running_answer_is_seen_also_from_a_tab_that_does_not_have_it(visit:
 
     expect(other.get_by_role("article")).to_have_count(1)
     expect(other.locator("#turn-1")).to_be_in_viewport()
+    expect(other.locator("#turn-1")).to_be_focused()
     expect(box(other)).to_have_value("And how hot is the oven?")
 
 

@@ -108,6 +108,27 @@ def test_a_stopped_answer_keeps_what_came_and_can_be_asked_again(visit: Visit, h
     ended(page.locator("#turn-2"))
 
 
+def test_who_has_the_focus_on_stop_when_the_answer_ends_is_on_its_turn(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home, viewport={"width": 400, "height": 480})
+    ended(ask(page))
+    second = ask(page)
+    second.get_by_role("button", name="Stop").focus()
+    page.evaluate("scrollTo(0, 0)")
+    ended(second)
+
+    expect(second).to_be_focused()
+    assert page.evaluate("scrollY") == 0
+
+
+def test_who_has_the_focus_nowhere_is_left_alone(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
+    turn = ask(page)
+    page.evaluate("document.activeElement.blur()")
+    ended(turn)
+
+    assert page.evaluate("document.activeElement === document.body")
+
+
 def test_what_was_asked_elsewhere_comes_into_the_open_page(visit: Visit, home: House, cloud: RunningLocalcloud) -> None:
     page = open_session(visit, home)
     page.evaluate("window.__sameDocument = true")
