@@ -38,8 +38,10 @@
   // A question that had to wait for this answer can be asked now.
   document.addEventListener("corral:answered", ({ detail: { number } }) => {
     const waiting = document.querySelector(`[data-running="${number}"]`);
-    if (waiting) document.getElementById("prompt")?.removeAttribute("aria-invalid");
-    waiting?.remove();
+    if (!waiting) return;
+    document.getElementById("prompt")?.removeAttribute("aria-invalid");
+    waiting.hidden = true;
+    waiting.lastElementChild.replaceChildren();
   });
 
   // The same question answered twice, after a lost answer to the first sending: it is one turn on the page as well.

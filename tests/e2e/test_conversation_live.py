@@ -108,6 +108,26 @@ def test_a_stopped_answer_keeps_what_came_and_can_be_asked_again(visit: Visit, h
     ended(page.locator("#turn-2"))
 
 
+def test_asking_again_while_another_answer_runs_leaves_what_is_typed(visit: Visit, home: House) -> None:
+    page = open_session(visit, home, expect=CUT)
+    first = ask(page)
+    page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
+    first.get_by_role("button", name="Stop").click()
+    ended(first, "stopped")
+    second = ask(page, "How hot is the oven?")
+    box(page).fill("Half a question")
+    again = first.get_by_role("button", name="Ask again")
+    again.click()
+
+    expect(page.get_by_role("alert")).to_contain_text("still answering another question")
+    expect(box(page)).to_have_value("Half a question")
+    expect(again).to_be_focused()
+    ended(second)
+    expect(page.get_by_text("still answering another question")).to_have_count(0)
+    page.reload()
+    expect(box(page)).to_have_value("Half a question")
+
+
 def test_who_has_the_focus_on_stop_when_the_answer_ends_is_on_its_turn(visit: Visit, brisk_home: House) -> None:
     page = open_session(visit, brisk_home, viewport={"width": 400, "height": 480})
     ended(ask(page))

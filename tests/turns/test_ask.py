@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from django.test import Client
 
 from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, LockState
+from dashboard.chats.sync import mark_gone
 from dashboard.turns import standing as standing_module
 from dashboard.turns.ask import BadQuestion, OtherForm, SessionGone, TooManyWaiting, TurnRunning, retry
 from dashboard.turns.ask import stop as stop_turn
@@ -171,8 +173,6 @@ def test_a_session_whose_bound_set_is_unknown_is_not_asked(catalog: FaultyServer
 
 
 def test_a_session_that_is_gone_is_not_asked(session: ChatSession, ada: User) -> None:
-    from dashboard.chats.sync import mark_gone
-
     mark_gone(session)
 
     with pytest.raises(SessionGone):
@@ -346,6 +346,37 @@ def test_the_button_of_another_session_is_refused_and_stays_free_for_its_own(
     assert not Turn.objects.filter(session=other).exists()
     script(faulty, session, ANSWER)
     assert ended(retry(running.RUNNERS, first, actor=ada, origin=ORIGIN)).retry_of == first
+
+
+def test_a_button_that_is_refused_leaves_the_box_to_what_is_typed_there(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    first = failed(faulty, session, ada)
+    second = put(slow(faulty, session), ada, "And how?")
+    address, form = f"/sessions/{session.session_id}/turns/", {"nonce": f"retry-{first.pk}", "prompt": first.prompt}
+
+    part = browser.post(address, form, headers={"HX-Request": "true"})
+    page = browser.post(address, form)
+
+    assert (part.status_code, part["HX-Retarget"]) == (409, "#composer-problem")
+    assert TurnRunning.sentence in (said := part.content.decode())
+    assert (f'data-running="{second.number}"' in said, "<textarea" in said) == (True, False)
+    assert page.status_code == 409
+    assert TurnRunning.sentence in (shown := page.content.decode())
+    assert f"{first.prompt}</textarea>" not in shown
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "part"])
+def test_a_button_in_a_session_that_is_gone_leads_into_a_new_one(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, headers: dict[str, str]
+) -> None:
+    first = failed(faulty, session, ada)
+    mark_gone(session)
+
+    refused = browser.post(f"/sessions/{session.session_id}/turns/", {"nonce": f"retry-{first.pk}"}, headers=headers)
+
+    assert refused.status_code == 409
+    assert re.search(r'href="/sessions/new/\?from=[^"]+question=unsent-', refused.content.decode())
 
 
 @pytest.mark.parametrize("before", [{}, {"first_asked_at": datetime(2026, 1, 2, tzinfo=UTC), "questions": 5}])

@@ -30,7 +30,7 @@ from dashboard.web.live import snapshot, steps_html
 from dashboard.web.looking import calling
 from dashboard.web.present import first_pieces, turn_view
 from dashboard.web.requests import Request, number_in
-from dashboard.web.respond import page_or_fragment, unchanged
+from dashboard.web.respond import page_or_fragment, tell_when_to_retry, unchanged
 from dashboard.web.views.regions import region_context
 from dashboard.web.views.session import session_page
 
@@ -55,8 +55,9 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
     prompt = request.POST.get("prompt", "").replace("\r\n", "\n")
     chosen = request.POST.getlist("index_ids")
     nonce = request.POST.get("nonce", "")[:100].replace("\0", "") or request.request_id
+    retried = _to_retry(session, nonce)
     try:
-        if (retried := _to_retry(session, nonce)) is not None:
+        if retried is not None:
             turn = retry(running.RUNNERS, retried, actor=request.user, origin=request.origin)
         elif nonce.startswith(RETRY):
             raise OtherForm
@@ -72,6 +73,8 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
                 require_all_indexes=bool(request.POST.get("require_all_indexes")),
             )
     except DashboardError as error:
+        if retried is not None:
+            return _not_asked_again(request, session, retried, error)
         return _not_asked(request, session, prompt, chosen, error)
     forget_unsent(request, turn.prompt)
     if not request.htmx:
@@ -102,19 +105,37 @@ def _not_asked(
     """Show the composer again with the question in it."""
     require_all = bool(request.POST.get("require_all_indexes"))
     form = composer(session, prompt=prompt, problem=error.sentence, chosen=chosen, require_all=require_all)
-    form["running"] = error.turn if isinstance(error, TurnRunning) else None
-    form["retry_after"] = error.retry_after
-    form["elsewhere_url"] = carry_unsent(request, session, prompt) if isinstance(error, SessionGone) else ""
+    form |= _why_not(request, session, prompt, error)
+    if not request.htmx:
+        return tell_when_to_retry(session_page(request, session, form=form, status=error.status), error)
+    context = {"session": session, "composer": form, "lock": session.lock_state}
+    return _refused(request, "turns/_composer.html", context, error)
+
+
+def _not_asked_again(request: Request, session: ChatSession, turn: Turn, error: DashboardError) -> HttpResponse:
+    """Say why, and leave the composer alone: the words are still with their turn, and others may be typed by now."""
+    why = {"problem": error.sentence} | _why_not(request, session, turn.prompt, error)
     if request.htmx:
-        context = {"session": session, "composer": form, "lock": session.lock_state}
-        response = page_or_fragment(
-            request, "turns/_composer.html", "turns/_composer.html", context, status=error.status
-        )
-    else:
-        response = session_page(request, session, form=form, status=error.status)
-    if error.retry_after is not None:
-        response["Retry-After"] = str(error.retry_after)
-    return response
+        response = _refused(request, "turns/_composer_problem.html", {"session": session, "composer": why}, error)
+        response["HX-Retarget"] = "#composer-problem"
+        return response
+    # Where nothing more can be asked there is no box, and the words are shown with the way on.
+    prompt = turn.prompt if isinstance(error, SessionGone) else ""
+    form = composer(session, prompt=prompt) | why
+    return tell_when_to_retry(session_page(request, session, form=form, status=error.status), error)
+
+
+def _why_not(request: Request, session: ChatSession, prompt: str, error: DashboardError) -> dict[str, Any]:
+    """What the composer tells beside the sentence: the answer in the way, how long to wait, where to ask instead."""
+    return {
+        "running": error.turn if isinstance(error, TurnRunning) else None,
+        "retry_after": error.retry_after,
+        "elsewhere_url": carry_unsent(request, session, prompt) if isinstance(error, SessionGone) else "",
+    }
+
+
+def _refused(request: Request, template: str, context: dict[str, Any], error: DashboardError) -> HttpResponse:
+    return tell_when_to_retry(page_or_fragment(request, template, template, context, status=error.status), error)
 
 
 @login_required
