@@ -1,6 +1,5 @@
 // Says something to people who do not see it happen: politely, once.
 // Anywhere: document.dispatchEvent(new CustomEvent("corral:announce", {detail: "3 of 10 chosen"})).
-// A corral:problem with the same kind of detail is shown, too.
 // Of several in a row the last is said; one sent as {text: "Answer ready", keep: true} is said whatever follows it.
 // A swapped element with data-announce="…" is read out when those words differ from the ones it replaced.
 (() => {
@@ -20,17 +19,6 @@
       announcer.textContent = "";
       requestAnimationFrame(() => { announcer.textContent = said; });
     }, 400);
-  });
-
-  // What went wrong is seen as well, wherever on the page one is, until the person tries again.
-  const problem = document.getElementById("problem");
-  document.addEventListener("corral:problem", ({ detail }) => {
-    problem.textContent = detail;
-    problem.hidden = false;
-    document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
-  });
-  document.addEventListener("htmx:before:request", ({ detail }) => {
-    if (detail.ctx.sourceElement?.closest?.("form")) problem.hidden = true;
   });
 
   const remember = (element) => {

@@ -5,6 +5,7 @@ import "../vendor/htmx.min.js";
 import "../vendor/hx-sse.min.js";
 import "trusted-types.js";
 import "announce.js";
+import "problem.js";
 import "fragments.js";
 import "submit-once.js";
 import "poll-visible.js";

@@ -1,5 +1,6 @@
-// A question on its way to Corral: the button says so and takes no second press; if Corral does not answer, the question
-// stays where it is, and sending it again cannot ask twice (the form's nonce).
+// A question on its way to Corral, or the wish to stop an answer: the button says so and takes no second press. If
+// Corral does not answer (js/problem.js), the question stays where it is, and sending it again cannot ask twice (the
+// form's nonce).
 (() => {
   const busy = (form, on) => {
     const button = form.querySelector("[data-busy]");
@@ -10,19 +11,21 @@
     else button.removeAttribute("aria-disabled");
   };
 
-  const fail = (detail) => document.dispatchEvent(new CustomEvent("corral:problem", { detail }));
-  const asking = (event) => event.detail.ctx.sourceElement?.matches?.("form[data-ask]") && event.detail.ctx.sourceElement;
+  const sent = ({ detail: { ctx } }, kind = "[data-ask], [data-stop]") => ctx.sourceElement?.matches?.(kind) && ctx.sourceElement;
+  const asking = (event) => sent(event, "[data-ask]");
   // What came in a stream was rendered for everybody who watches, so it holds nobody's token.
   document.addEventListener("htmx:config:request", (event) => {
     const token = document.querySelector("#composer [name=csrfmiddlewaretoken]");
     if (asking(event) && token) event.detail.ctx.request.body.set(token.name, token.value);
   });
   document.addEventListener("htmx:before:request", (event) => {
-    if (asking(event)) busy(asking(event), true);
+    if (sent(event)) busy(sent(event), true);
   });
   document.addEventListener("htmx:finally:request", (event) => {
-    const form = asking(event);
-    if (form?.isConnected) busy(form, false);
+    const form = sent(event);
+    // Being stopped lasts until the answer has ended, and then the button is gone.
+    const goesOn = form && !asking(event) && event.detail.ctx.response?.raw.ok;
+    if (form?.isConnected && !goesOn) busy(form, false);
   });
   document.addEventListener("htmx:before:swap", (event) => {
     const form = asking(event);
@@ -30,9 +33,6 @@
     const { status } = event.detail.ctx.response.raw;
     if (status >= 400) return;
     if (form.elements.prompt.type !== "hidden") document.dispatchEvent(new CustomEvent("corral:asked"));
-  });
-  document.addEventListener("htmx:error", (event) => {
-    if (asking(event)) fail("Corral did not answer. Your question is kept: try again in a moment.");
   });
 
   // A question that had to wait for this answer can be asked now.

@@ -222,24 +222,6 @@ def test_a_cited_page_is_fetched_and_shown_on_a_click(visit: Visit, paged_home: 
     assert all(url.startswith(paged_home.url) for url in asked)
 
 
-def test_what_could_not_be_sent_is_said_for_all_to_see_and_kept(visit: Visit, brisk_home: House) -> None:
-    page = open_session(visit, brisk_home, expect=(*CUT, "net::ERR"))
-    page.context.set_offline(True)
-    box(page).fill(LONG)
-    page.get_by_role("button", name="Ask", exact=True).click()
-
-    expect(page.locator("#problem")).to_have_text(
-        "Corral did not answer. Your question is kept: try again in a moment."
-    )
-    expect(page.locator("#problem")).to_be_visible()
-    expect(box(page)).to_have_value(LONG)
-
-    page.context.set_offline(False)
-    page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.get_by_role("article")).to_have_count(1)
-    expect(page.locator("#problem")).to_be_hidden()
-
-
 def test_a_question_that_had_to_wait_is_free_when_the_answer_is_there(visit: Visit, home: House) -> None:
     page = open_session(visit, home, expect=CUT)
     turn = ask(page)

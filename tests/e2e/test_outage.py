@@ -1,0 +1,149 @@
+"""The connection goes and comes back: what is said, where it is said, when it goes again, and that nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.e2e.browser import announced
+from tests.e2e.conftest import Visit
+from tests.e2e.houses import COOKIE, House, house
+from tests.e2e.talk import LONG, ask, box, brisk_home, ended, open_session
+from tests.localcloud.fixtures import StartLocalcloud
+
+__all__ = ["brisk_home"]
+CUT = ("Failed to load resource", "htmx:error", "htmx:sse:error", "net::ERR")
+UNANSWERED = "Corral did not answer. Try again in a moment."
+KEPT = "Corral did not answer. Your question is kept: try again in a moment."
+
+
+@pytest.fixture(scope="module")
+def slow_home(start_cloud: StartLocalcloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house whose answers take long enough to lose the connection in their middle."""
+    cloud = start_cloud(token_delay=0.4)
+    with house(tmp_path_factory.mktemp("slow"), cloud.base_url, cloud.api_key, sessions={}) as started:
+        yield started
+
+
+def grows(page: Page) -> None:
+    """Wait until the answer's words have begun to come."""
+    page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
+
+
+def test_a_stop_that_does_not_get_through_says_so_beside_the_button(visit: Visit, slow_home: House) -> None:
+    page = open_session(visit, slow_home, expect=CUT)
+    turn = ask(page)
+    grows(page)
+    page.route("**/stop/", lambda route: route.abort())
+    stop = turn.get_by_role("button", name="Stop")
+    stop.click()
+    expect(turn.locator(".turn-actions")).to_contain_text(UNANSWERED)
+    announced(page, UNANSWERED)
+    expect(stop).to_have_text("Stop")
+    expect(page.locator("#problem")).to_be_hidden()
+
+    page.unroute("**/stop/")
+    held: list[Route] = []
+    page.route("**/stop/", lambda route: held.append(route))
+    stop.click()
+    expect(turn.get_by_text(UNANSWERED)).to_be_hidden()
+    expect(turn.get_by_role("button", name="Stopping…")).to_have_attribute("aria-disabled", "true")
+    held[0].continue_()
+    ended(turn, "stopped")
+
+
+def test_what_could_not_be_sent_is_said_in_the_composer_until_there_is_a_connection(
+    visit: Visit, brisk_home: House
+) -> None:
+    page = open_session(visit, brisk_home, expect=CUT)
+    page.context.set_offline(True)
+    box(page).fill(LONG)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    said = page.locator("#composer").get_by_text(KEPT)
+    expect(said).to_be_visible()
+    expect(page.locator("#problem")).to_be_hidden()
+    expect(box(page)).to_have_value(LONG)
+
+    page.context.set_offline(False)
+
+    page.wait_for_timeout(1_000)
+    expect(said).to_be_visible()  # long enough to be read
+    expect(said).to_be_hidden(timeout=6_000)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_role("article")).to_have_count(1)
+
+
+@pytest.mark.parametrize(("status", "passes"), [(502, True), (500, False)])
+def test_a_failure_that_may_have_passed_goes_when_corral_answers_anything(
+    visit: Visit, brisk_home: House, status: int, passes: bool
+) -> None:
+    page = open_session(visit, brisk_home, expect=CUT)
+    page.route("**/turns/", lambda route: route.fulfill(status=status, body="<h1>Bad</h1>"))
+    box(page).fill(LONG)
+    box(page).press("Enter")
+    said = page.locator("#composer").get_by_text(KEPT)
+    expect(said).to_be_visible()
+    page.wait_for_timeout(4_500)
+    expect(said).to_be_visible()
+
+    with page.expect_response("**/job/?seen=*"):
+        page.evaluate("document.dispatchEvent(new CustomEvent('corral:visible'))")
+
+    page.wait_for_timeout(300)
+    assert said.is_visible() is not passes
+    page.unroute("**/turns/")
+    ask(page)
+    expect(said).to_have_count(0)
+
+
+def test_a_filter_that_is_not_answered_says_so_above_the_page(visit: Visit, home: House) -> None:
+    page = visit(home, "ada", "/sessions/", expect=CUT)
+    page.route("**/sessions/?*", lambda route: route.abort())
+    page.get_by_label("Search titles").fill("roses")
+
+    expect(page.locator("#problem")).to_have_text(UNANSWERED)
+    expect(page.locator("#problem")).to_be_in_viewport()
+
+
+def test_a_page_whose_cookies_are_gone_is_loaded_again_with_the_question(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home, expect=CUT)
+    box(page).fill(LONG)
+    page.context.clear_cookies()
+    box(page).press("Enter")
+    composer = page.locator("#composer")
+    expect(composer).to_contain_text("This page was open too long, so nothing was sent.")
+    expect(composer).not_to_contain_text("in a moment")
+    page.context.add_cookies([{"name": COOKIE, "value": brisk_home.cookies["ada"], "url": brisk_home.url}])
+    with page.expect_navigation():
+        page.get_by_role("button", name="Load the page again").click()
+
+    expect(box(page)).to_have_value(LONG)
+    box(page).press("Enter")
+    page.locator("#turn-1").wait_for()
+
+
+def test_steps_that_could_not_be_fetched_are_fetched_by_the_next_opening_and_only_once(
+    visit: Visit, brisk_home: House
+) -> None:
+    page = open_session(visit, brisk_home, expect=CUT)
+    ended(ask(page))
+    page.reload()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.route("**/steps/", lambda route: route.abort())
+    line, step = page.locator("#turn-1-steps-line"), page.locator("#turn-1 .step").first
+    line.click()
+    expect(page.get_by_role("link", name="Show the steps")).to_be_visible()
+    line.click()
+    page.unroute("**/steps/")
+    line.click()
+    expect(step).to_be_visible()
+    asked.clear()
+    line.click()
+    line.click()
+    expect(step).to_be_visible()
+
+    assert not [path for path in asked if path.endswith("/steps/")]
