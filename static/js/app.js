@@ -23,6 +23,7 @@ import "composer-sources.js";
 import "composer.js";
 import "follow.js";
 import "live.js";
+import "doing.js";
 import "newer.js";
 import "notify.js";
 import "page-image.js";

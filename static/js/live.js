@@ -5,20 +5,23 @@
   const watched = new Map(); // turn number → what is known of its stream
   const lives = () => document.querySelectorAll("[data-live]");
   const streamOf = (live) => live._htmx?.sse;
-  const watch = (number) => {
-    if (!watched.has(number)) watched.set(number, { quietSince: performance.now(), tries: 0 });
-    return watched.get(number);
-  };
+  const watch = (number) =>
+    watched.get(number) ?? watched.set(number, { quietSince: performance.now(), tries: 0 }).get(number);
 
-  const poll = (live) => {
+  const poll = async (live) => {
     if (!live.isConnected || !live.hasAttribute("data-streams")) return;
     live.removeAttribute("data-streams");
     htmx.trigger(live, "htmx:abort");
-    htmx.ajax("GET", live.dataset.turnUrl, { source: document.body, target: `#turn-${live.dataset.live}`, swap: "outerHTML" });
+    await htmx.ajax("GET", live.dataset.turnUrl, { source: document.body, target: `#turn-${live.dataset.live}`, swap: "outerHTML" });
+    if (!live.isConnected || !live.dataset.live) return;
+    // That does not get through either, so the stream remains the way.
+    live.setAttribute("data-streams", "");
+    watch(live.dataset.live).quietSince = performance.now();
   };
 
   const connect = (live) => {
-    if (live.isConnected && live.hasAttribute("data-streams") && !streamOf(live)) htmx.trigger(live, "corral:connect");
+    const isFree = live.isConnected && live.matches("[data-streams]:not(.htmx-request)") && !streamOf(live);
+    if (isFree) htmx.trigger(live, "corral:connect");
   };
 
   const told = (number, state) => {
@@ -42,9 +45,6 @@
   document.addEventListener("htmx:sse:after:message", ({ target, detail }) => {
     const known = watched.get(target.dataset.live);
     if (known) Object.assign(known, { works: true, quietSince: null, tries: 0 });
-    const doing = document.getElementById(`turn-${target.dataset.live}-doing`);
-    const tail = document.getElementById(`turn-${target.dataset.live}-tail`);
-    if (doing && tail?.firstChild && doing.textContent !== "Writing…") doing.textContent = "Writing…";
     if (detail.message.event === "turn-ended") {
       ["data-streams", "data-live"].forEach((name) => target.removeAttribute(name));
       told(target.id.split("-")[1], detail.message.data);
@@ -60,14 +60,13 @@
     if (!known.works && !streamOf(live)) setTimeout(connect, 500 * 2 ** known.tries++, live);
   });
 
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return;
+  document.addEventListener("corral:visible", () => {
     for (const known of watched.values()) if (known.quietSince !== null) known.quietSince = performance.now();
     lives().forEach(connect);
   });
 
   setInterval(() => {
-    if (document.hidden) return;
+    if (document.hidden || !navigator.onLine) return;
     for (const live of lives()) {
       const known = watched.get(live.dataset.live);
       if (known?.quietSince != null && performance.now() - known.quietSince > PATIENCE) poll(live);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,12 +12,26 @@ from tests.e2e.browser import announced
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import COOKIE, House, house
 from tests.e2e.talk import LONG, ask, box, brisk_home, ended, open_session
+from tests.e2e.way import Way
 from tests.localcloud.fixtures import StartLocalcloud
 
 __all__ = ["brisk_home"]
 CUT = ("Failed to load resource", "htmx:error", "htmx:sse:error", "net::ERR")
+LOST = "No connection. The answer goes on without this page."
 UNANSWERED = "Corral did not answer. Try again in a moment."
 KEPT = "Corral did not answer. Your question is kept: try again in a moment."
+PAUSE = """delay => Object.assign(document.querySelector("[data-live]")._htmx.sse.config, {
+  reconnectDelay: delay,
+  reconnectJitter: 0,
+})"""
+"""How long the extension waits before it takes a stream up again."""
+SELDOM = 60_000
+"""Whatever comes back earlier was not brought by the extension's own next try."""
+WATCH_THE_LINE = """() => {
+  window.__lines = [];
+  const note = () => window.__lines.push(document.getElementById("turn-1-doing")?.textContent ?? "");
+  new MutationObserver(note).observe(document.getElementById("turn-1"), {childList: true, subtree: true});
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +45,83 @@ def slow_home(start_cloud: StartLocalcloud, tmp_path_factory: pytest.TempPathFac
 def grows(page: Page) -> None:
     """Wait until the answer's words have begun to come."""
     page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
+
+
+def is_whole(page: Page) -> None:
+    """What was seen growing is what a reload shows: no part is missing, and none is there twice."""
+    ended(page.locator("#turn-1"))
+    grown = page.locator("#turn-1-answer").inner_text().split()
+    page.reload()
+    assert page.locator("#turn-1-answer").inner_text().split() == grown
+
+
+@pytest.fixture
+def way(slow_home: House) -> Iterator[Way]:
+    """The way to that house."""
+    with Way(slow_home) as made:
+        yield made
+
+
+@pytest.mark.parametrize(("loses", "delay"), [(Way.cut, SELDOM), (Way.silence, 500)], ids=["cut", "silent"])
+def test_a_lost_connection_is_said_and_the_stream_is_taken_up_as_soon_as_it_is_back(
+    visit: Visit, way: Way, loses: Callable[[Way], None], delay: int
+) -> None:
+    page = open_session(visit, way.house, expect=CUT)
+    ask(page)
+    grows(page)
+    page.evaluate(PAUSE, delay)
+    page.context.set_offline(True)
+    loses(way)
+    doing = page.locator("#turn-1-doing")
+    expect(doing).to_have_text(LOST, timeout=5_000)
+    announced(page, LOST)
+    page.wait_for_timeout(3_000)
+
+    way.mend()
+    page.context.set_offline(False)
+
+    expect(doing).to_have_text("Writing…", timeout=5_000)
+    expect(page.locator("#turn-1-live")).to_have_attribute("data-streams", "")
+    is_whole(page)
+
+
+def test_neither_a_moment_nor_an_end_in_good_order_is_called_a_lost_connection(visit: Visit, way: Way) -> None:
+    page = open_session(visit, way.house, expect=CUT)
+    ask(page)
+    grows(page)
+    page.evaluate(WATCH_THE_LINE)
+    with page.expect_response("**/events/"):
+        way.cut()
+        way.mend()
+    page.wait_for_timeout(2_500)
+    page.evaluate(PAUSE, 3_000)
+    with page.expect_response("**/events/"):
+        page.evaluate("document.querySelector('[data-live]')._htmx.sse.reader.cancel()")
+    page.wait_for_timeout(500)
+
+    assert LOST not in page.evaluate("window.__lines")
+    is_whole(page)
+
+
+def test_a_connection_that_was_lost_unnoticed_is_looked_for_until_it_is_back(visit: Visit, way: Way) -> None:
+    page = open_session(visit, way.house, expect=CUT)
+    ask(page)
+    grows(page)
+    page.evaluate(PAUSE, SELDOM)
+    way.cut()
+    doing = page.locator("#turn-1-doing")
+    expect(doing).to_have_text(LOST, timeout=5_000)
+    page.wait_for_timeout(6_000)  # the answer was asked for without a stream meanwhile, in vain
+    expect(doing).to_have_text(LOST)
+
+    way.mend()
+
+    expect(doing).to_have_text("Writing…", timeout=10_000)
+    way.cut()
+    expect(doing).to_have_text(LOST, timeout=6_000)  # also where there is no stream
+    way.mend()
+    expect(doing).to_have_text("Writing…", timeout=6_000)
+    is_whole(page)
 
 
 def test_a_stop_that_does_not_get_through_says_so_beside_the_button(visit: Visit, slow_home: House) -> None:
