@@ -261,8 +261,8 @@ def _check(session: ChatSession, prompt: str) -> None:
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         over = len(prompt) - MAX_PROMPT_CHARACTERS
         raise BadQuestion(
-            f"Your question is {over} character{'s' if over != 1 else ''} too long:"
-            f" LlamaCloud takes {MAX_PROMPT_CHARACTERS} at most. It is kept below: shorten it and ask again."
+            f"Your question is {over:,} character{'s' if over != 1 else ''} too long:"
+            f" LlamaCloud takes {MAX_PROMPT_CHARACTERS:,} at most. It is kept below: shorten it and ask again."
         )
 
 

@@ -138,6 +138,12 @@ def test_what_cannot_be_a_question_is_not_asked(session: ChatSession, ada: User,
     assert not Turn.objects.exists()
 
 
+def test_how_much_too_long_a_question_is_is_written_as_elsewhere(session: ChatSession, ada: User) -> None:
+    with pytest.raises(BadQuestion) as refused:
+        put(session, ada, "x" * 2500)
+    assert "is 1,500 characters too long: LlamaCloud takes 1,000 at most" in refused.value.sentence
+
+
 def test_a_thousand_characters_of_any_kind_are_asked(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
     script(faulty, session, ANSWER)
 
