@@ -275,6 +275,7 @@ def test_without_scripts_one_asks_leaves_comes_back_and_reads(visit: Visit, bris
     box(page).fill(LONG)
     page.get_by_role("button", name="Ask", exact=True).click()
     assert page.url.endswith("/turns/1/")
+    assert "shows every few seconds how far it is" in page.locator(".turn-actions noscript").inner_text()
     # It asks again by itself until it is the whole answer.
     assert page.locator("#turn-1").get_attribute("data-state") != "answered"
     ended(page.locator("#turn-1"))
@@ -285,7 +286,8 @@ def test_without_scripts_one_asks_leaves_comes_back_and_reads(visit: Visit, bris
     page.goto(address)
     assert page.locator("#turn-2").get_attribute("data-state") != "answered"
     assert page.locator("meta[http-equiv=refresh]").count() == 0, "a draft would be lost"
-    page.goto(f"{address}turns/2/")
+    page.get_by_role("link", name="See it grow").click()
+    assert page.url == f"{address}turns/2/"
     ended(page.locator("#turn-2"))
     page.get_by_role("link", name="Back to the session").click()
 
