@@ -264,6 +264,15 @@ def test_the_list_of_the_sdk_and_ours_agree(embedded: RunningLocalcloud, browser
     assert not ChatSession.objects.filter(is_bound=True).exists()
 
 
+def test_where_no_sources_are_fixed_no_others_are_offered(catalog: FaultyServer, browser: Client) -> None:
+    for fixed in (["idx-reports"], None):
+        session = make_session(catalog, index_ids=fixed)
+        links = region(browser, session, "lock").all("a")
+        assert [link.text for link in links if "other sources" in link.text] == (
+            ["New session with other sources"] if fixed else []
+        )
+
+
 # --- Ids nobody knows
 
 

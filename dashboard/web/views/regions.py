@@ -63,7 +63,7 @@ def region_context(
         context |= {
             "sources": sources,
             "same_sources_url": successor_url(session) if sources else "",
-            "other_sources_url": successor_url(session, other="1"),
+            "other_sources_url": successor_url(session, other="1") if session.is_bound else "",
             "lock_seen": fingerprint(*shown, sources),
         }
     return context
