@@ -1,4 +1,5 @@
-// The sources of the next question: names them in the folded line and holds the others back once the limit is reached.
+// The sources of the next question: the first is named in the folded line, all are counted, and once the limit is
+// reached the others are held back.
 (() => {
   const update = () => {
     const picker = document.querySelector("[data-composer-sources]");
@@ -7,15 +8,18 @@
     const ticked = boxes.filter((box) => box.checked);
     const limit = Number(picker.dataset.limit);
     const full = ticked.length >= limit;
-    const names = ticked.flatMap((box, place) => {
+    const count = `${ticked.length} of ${limit} chosen`;
+    const names = picker.querySelector("[data-chosen-names]");
+    names.textContent = ticked.length > 1 ? ` and ${ticked.length - 1} more` : ticked.length ? "" : "none chosen yet";
+    if (ticked.length) {
       const name = document.createElement("bdi");
-      name.textContent = box.closest("label").querySelector(".card-name").textContent;
-      return place ? [", ", name] : [name];
-    });
-    picker.querySelector("[data-chosen-names]").replaceChildren(...(names.length ? names : ["none chosen yet"]));
+      name.textContent = ticked[0].closest("label").querySelector(".card-name").textContent;
+      names.prepend(name);
+    }
+    picker.querySelector("[data-count]").textContent = count;
     for (const box of boxes) if (!box.checked && box.disabled !== full) box.disabled = full;
     boxes[0]?.setCustomValidity(ticked.length ? "" : "Choose at least one source for this question.");
-    return `${ticked.length} of ${limit} chosen${full ? ". That is the most one question can have." : ""}`;
+    return `${count}${full ? ". That is the most one question can have." : ""}`;
   };
 
   document.addEventListener("change", ({ target }) => {

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator
+import pytest
+from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.browser import focused
+from tests.e2e.browser import NARROW, focused
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
-from tests.e2e.talk import ask, box, brisk_home, ended, open_session
+from tests.e2e.talk import ask, begin, box, brisk_home, ended, open_session
 
 __all__ = ["brisk_home"]
+PHONE, DESK = {"width": NARROW, "height": 568}, {"width": 1280, "height": 800}
 
 
 def edge(part: Locator, side: str) -> float:
     """Where one of its sides is, in pixels from the top of the window."""
     place: float = part.evaluate("(it, side) => it.getBoundingClientRect()[side]", side)
     return place
+
+
+def choose_ten(page: Page) -> None:
+    for number in range(10):
+        page.locator("[name=index_ids]").nth(number).check()
 
 
 def test_typing_and_going_on_to_the_button_scroll_nothing(visit: Visit, brisk_home: House) -> None:
@@ -36,6 +43,33 @@ def test_typing_and_going_on_to_the_button_scroll_nothing(visit: Visit, brisk_ho
 
     assert focused(page) == "button Ask"
     assert page.evaluate("scrollY") == reading
+
+
+def test_ten_sources_take_one_line_and_say_the_same_with_and_without_scripts(visit: Visit, home: House) -> None:
+    page = visit(home, "ada", "", viewport=PHONE)
+    begin(page)
+    choose_ten(page)
+    expect(page.get_by_role("group", name="10 of 10 chosen").get_by_text("10 of 10 chosen")).to_be_visible()
+    ended(ask(page, "How hot is the oven?"))
+    page.reload()
+    line = page.locator("summary", has_text="Sources for this question")
+    plain = visit(home, "ada", page.url, java_script_enabled=False)
+
+    expect(line).to_contain_text("and 9 more")
+    assert edge(box(page), "bottom") < edge(page.get_by_role("navigation", name="Main"), "top")
+    page.locator("[name=index_ids]").first.evaluate("(box) => box.dispatchEvent(new Event('change', {bubbles: true}))")
+    expect(line).to_have_text(plain.locator("summary", has_text="Sources for this question").inner_text())
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_open_sources_cover_nothing_an_empty_conversation_says(
+    visit: Visit, home: House, viewport: dict[str, int]
+) -> None:
+    page = visit(home, "ada", "", viewport=viewport)
+    begin(page)
+    expect(page.get_by_label("Search sources")).to_be_visible()
+
+    assert edge(page.locator(".suggestions"), "bottom") < edge(page.locator(".dock"), "top")
 
 
 def test_with_a_phones_keyboard_up_nothing_stays_blank_below(visit: Visit, home: House) -> None:
