@@ -61,6 +61,19 @@ def test_ten_sources_take_one_line_and_say_the_same_with_and_without_scripts(vis
     expect(line).to_have_text(plain.locator("summary", has_text="Sources for this question").inner_text())
 
 
+def test_the_focus_stands_clear_of_a_ticked_box(visit: Visit, home: House) -> None:
+    page = visit(home, "ada", "")
+    begin(page)
+    page.locator("[name=index_ids]").first.check()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+
+    ring = page.locator("[name=index_ids]:checked").evaluate(
+        "(it) => [getComputedStyle(it).outlineStyle, getComputedStyle(it).outlineOffset]"
+    )
+    assert ring == ["solid", "2px"]
+
+
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
 def test_open_sources_cover_nothing_an_empty_conversation_says(
     visit: Visit, home: House, viewport: dict[str, int]
