@@ -197,3 +197,42 @@ def test_who_is_signed_out_meanwhile_is_asked_to_sign_in_on_a_whole_page(visit: 
     page.get_by_role("heading", name="Sign in").wait_for()
 
     expect(page.get_by_role("region", name="Sources", exact=True)).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_what_is_new_is_marked_and_no_row_grows_by_the_mark(
+    visit: Visit, home: House, cloud: RunningLocalcloud, width: int
+) -> None:
+    with LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk:
+        session_id = sdk.chat.create(index_ids=[cloud.index_ids()["Garden notes"]]).session_id
+    page = visit(home, "ada", f"/sessions/{session_id}/", viewport={"width": width, "height": 800})
+    with asking(cloud, session_id, "Roses?"):
+        pass
+    page.goto("/sessions/", wait_until="networkidle")
+    link = page.locator(f"[href='/sessions/{session_id}/']")
+    expect(link).to_have_text(re.compile("^New Roses"))
+    # Of some length a title has just room in a line, but not beside the mark.
+    grown = link.evaluate(
+        """(link) => {
+          const [mark, title] = link.querySelectorAll(".unread, bdi");
+          const height = () => link.closest("tr").getBoundingClientRect().height;
+          return [...Array(60).keys()].filter((words) => {
+            title.textContent = "new ".repeat(words + 1);
+            const marked = height();
+            mark.remove();
+            const grew = marked !== height();
+            link.prepend(mark);
+            return grew;
+          });
+        }"""
+    )
+
+    assert grown == []
+    below = link.evaluate(
+        """(link) => {
+          const title = link.querySelector("bdi");
+          title.textContent = "W".repeat(300);
+          return title.getClientRects()[0].bottom - link.getBoundingClientRect().bottom;
+        }"""
+    )
+    assert below <= 1, "a word longer than the line is not pushed out of sight by the mark"
