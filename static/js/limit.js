@@ -26,6 +26,8 @@
       item.append(name);
       return item;
     }));
+    const reason = picker.querySelector("[data-full]");
+    if (reason) reason.hidden = !full;
     for (const box of boxes) if (!box.checked && box.disabled !== full) box.disabled = full;
     return `${count.textContent.trim()}`;
   };

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import announced
+from tests.e2e.browser import NARROW, announced
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
 
@@ -65,3 +65,15 @@ def test_a_copied_id_is_confirmed(visit: Visit, home: House) -> None:
 
     announced(page, "Copied")
     assert page.evaluate("navigator.clipboard.readText()") == home.sessions["locked"]
+
+
+def test_on_a_phone_the_reason_stands_below_the_boxes_that_are_held_back(visit: Visit, home: House) -> None:
+    page = visit(home, "ada", "/sessions/new/", viewport={"width": NARROW, "height": 568})
+    reason = page.get_by_text("10 of 10 chosen: untick one to choose another.")
+    tick(page, 9)
+    expect(reason).to_be_hidden()
+    page.locator("input[name=index_ids]").nth(9).check()
+    page.get_by_label("Search names").scroll_into_view_if_needed()
+
+    expect(reason).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.elementFromPoint(160, innerHeight - 75).className") == "picker-full"
