@@ -25,8 +25,11 @@ def choose_ten(page: Page) -> None:
         page.locator("[name=index_ids]").nth(number).check()
 
 
-def test_typing_and_going_on_to_the_button_scroll_nothing(visit: Visit, brisk_home: House) -> None:
-    page = open_session(visit, brisk_home, viewport={"width": 1280, "height": 600})
+@pytest.mark.parametrize("size", [(1280, 600), (NARROW, 568), (640, 400)])
+def test_typing_and_going_on_to_the_button_scroll_nothing(
+    visit: Visit, brisk_home: House, size: tuple[int, int]
+) -> None:
+    page = open_session(visit, brisk_home, viewport={"width": size[0], "height": size[1]})
     for _ in range(2):
         ended(ask(page))
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 3)")
