@@ -7,7 +7,7 @@
   const key = () => `corral:draft:${document.querySelector("[data-composer]").dataset.composer}`;
   // Code points, as LlamaCloud counts; "length" would count an emoji twice.
   const lengthOf = (text) => [...text].length;
-  const characters = (count) => `${count} character${count === 1 ? "" : "s"}`;
+  const characters = (count) => `${count.toLocaleString("en")} character${count === 1 ? "" : "s"}`;
   let told = 0;
 
   const count = (area) => {
