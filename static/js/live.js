@@ -60,13 +60,14 @@
     if (!known.works && !streamOf(live)) setTimeout(connect, 500 * 2 ** known.tries++, live);
   });
 
+  // Seen again, or on line again (js/poll-visible.js).
   document.addEventListener("corral:visible", () => {
     for (const known of watched.values()) if (known.quietSince !== null) known.quietSince = performance.now();
     lives().forEach(connect);
   });
 
   setInterval(() => {
-    if (document.hidden || !navigator.onLine) return;
+    if (document.hidden) return;
     for (const live of lives()) {
       const known = watched.get(live.dataset.live);
       if (known?.quietSince != null && performance.now() - known.quietSince > PATIENCE) poll(live);

@@ -49,5 +49,4 @@
   document.addEventListener("htmx:after:request", ({ detail }) => {
     if (detail.ctx.response.raw.ok) pass();
   });
-  addEventListener("online", pass);
 })();

@@ -39,6 +39,20 @@ def test_a_first_connection_that_fails_is_tried_again(visit: Visit, brisk_home: 
     expect(page.locator("#turn-1-answer")).to_contain_text("trains.md")
 
 
+def test_a_first_connection_that_is_slow_is_not_made_twice(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
+    held: list[Route] = []
+    page.route("**/events/", lambda route: held.append(route))
+    turn = ask(page)
+    page.wait_for_timeout(500)
+    page.evaluate("document.dispatchEvent(new CustomEvent('corral:visible'))")
+    page.wait_for_timeout(500)
+    held[0].continue_()
+    ended(turn)
+
+    assert len(held) == 1
+
+
 def test_where_streams_are_blocked_the_answer_is_asked_for_again_and_again(visit: Visit, home: House) -> None:
     page = open_session(visit, home, expect=CUT)
     page.route("**/events/", lambda route: route.abort())

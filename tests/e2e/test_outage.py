@@ -103,6 +103,19 @@ def test_neither_a_moment_nor_an_end_in_good_order_is_called_a_lost_connection(v
     is_whole(page)
 
 
+def test_corral_s_own_word_that_too_many_watch_is_not_called_a_lost_connection(visit: Visit, way: Way) -> None:
+    page = open_session(visit, way.house, expect=CUT)
+    turn = ask(page)
+    grows(page)
+    page.evaluate(WATCH_THE_LINE)
+    page.route("**/events/", lambda route: route.fulfill(status=503))
+    page.evaluate("document.querySelector('[data-live]')._htmx.sse.reader.cancel()")
+    expect(turn).to_have_attribute("hx-trigger", "every 2s", timeout=20_000)
+
+    assert LOST not in page.evaluate("window.__lines")
+    is_whole(page)
+
+
 def test_a_connection_that_was_lost_unnoticed_is_looked_for_until_it_is_back(visit: Visit, way: Way) -> None:
     page = open_session(visit, way.house, expect=CUT)
     ask(page)
@@ -142,7 +155,12 @@ def test_a_stop_that_does_not_get_through_says_so_beside_the_button(visit: Visit
     stop.click()
     expect(turn.get_by_text(UNANSWERED)).to_be_hidden()
     expect(turn.get_by_role("button", name="Stopping…")).to_have_attribute("aria-disabled", "true")
-    held[0].continue_()
+    held[0].fulfill(status=204)
+    page.wait_for_timeout(500)
+    expect(turn.get_by_role("button", name="Stopping…")).to_be_visible()  # until the answer has ended
+
+    page.unroute("**/stop/")
+    turn.get_by_role("button", name="Stopping…").press("Enter")
     ended(turn, "stopped")
 
 
