@@ -14,10 +14,16 @@
   const sent = ({ detail: { ctx } }, kind = "[data-ask], [data-stop]") => ctx.sourceElement?.matches?.(kind) && ctx.sourceElement;
   const asking = (event) => sent(event, "[data-ask]");
   // What came in a stream was rendered for everybody who watches, so it holds nobody's token.
+  const token = () => document.querySelector("[name=csrfmiddlewaretoken]");
   document.addEventListener("htmx:config:request", (event) => {
-    const token = document.querySelector("#composer [name=csrfmiddlewaretoken]");
-    if (asking(event) && token) event.detail.ctx.request.body.set(token.name, token.value);
+    if (asking(event)) event.detail.ctx.request.body.set(token().name, token().value);
   });
+  // The page of one turn has no place for another: it is left for the new one's, without htmx.
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-ask]") || document.getElementById("composer")) return;
+    event.stopPropagation();
+    event.target.append(token().cloneNode());
+  }, true);
   document.addEventListener("htmx:before:request", (event) => {
     if (sent(event)) busy(sent(event), true);
   });

@@ -122,6 +122,19 @@ def test_a_stopped_answer_keeps_what_came_and_can_be_asked_again(visit: Visit, h
     ended(page.locator("#turn-2"))
 
 
+def test_the_page_of_one_turn_is_left_for_the_one_that_is_asked_again(visit: Visit, home: House) -> None:
+    page = open_session(visit, home)
+    turn = ask(page)
+    page.goto(f"{page.url.split('#')[0].split('?')[0]}turns/1/")
+    turn.get_by_role("button", name="Stop").click()
+    ended(turn, "stopped")
+
+    turn.get_by_role("button", name="Ask again").click()
+
+    page.wait_for_url("**/turns/2/")
+    ended(page.locator("#turn-2"))
+
+
 def test_asking_again_while_another_answer_runs_leaves_what_is_typed(visit: Visit, home: House) -> None:
     page = open_session(visit, home, expect=CUT)
     first = ask(page)
