@@ -173,6 +173,8 @@ class TurnView:
     @property
     def may_be_asked_again(self) -> bool:
         """Whether the answer, or the whole of it, is lacking and may come of asking once more."""
+        if self.turn.error_code == UpstreamNotFound.code:
+            return False
         is_whole = self.turn.position is not None and self.state == TurnState.STOPPED
         return self.state in (TurnState.FAILED, TurnState.INTERRUPTED, TurnState.STOPPED) and not is_whole
 

@@ -14,8 +14,11 @@
       setTimeout(() => button.classList.remove("copied"), 1500);
     } catch {
       if (source.select) source.select();
+      else getSelection().selectAllChildren(source);
       document.dispatchEvent(new CustomEvent("corral:announce", { detail: "Could not copy; the text is selected." }));
     }
   });
   serve(document);
+  document.addEventListener("htmx:after:swap", () => serve(document));
+  document.addEventListener("htmx:sse:after:message", () => serve(document));
 })();

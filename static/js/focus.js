@@ -6,6 +6,7 @@
     const { activeElement } = document;
     if (activeElement !== document.body) held = activeElement?.closest("[data-turn]")?.dataset.turn;
   });
+  addEventListener("pointerdown", () => { held = undefined; });
 
   // With an answer its Stop button ends. Who pressed it may want to ask again.
   document.addEventListener("corral:answered", ({ detail: { number, state } }) => {
@@ -15,6 +16,12 @@
     if (again) again.focus({ preventScroll: true });
     else if (held === number) turn?.focus({ preventScroll: true });
   });
+
+  // A turn that comes anew, because LlamaCloud has finished it or because it asks for itself, takes the place of the old.
+  document.addEventListener("htmx:after:swap", () => setTimeout(() => {
+    const turn = held && document.activeElement === document.body && document.getElementById(`turn-${held}`);
+    if (turn) (turn.querySelector("[data-ask] button") ?? turn).focus({ preventScroll: true });
+  }));
 
   // A question that could not be taken, and no box to go on in: what is said instead gets the focus.
   document.addEventListener("htmx:after:swap", () => {

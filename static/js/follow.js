@@ -21,7 +21,9 @@
   const dock = jump.parentElement;
   let docked = dock.offsetHeight;
   let ended = -Infinity;
-  document.addEventListener("corral:answered", () => { ended = performance.now(); });
+  const justEnded = () => { ended = performance.now(); };
+  document.addEventListener("corral:answered", justEnded);
+  document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => { if (ctx.sourceElement?.id === "newer") justEnded(); });
   const observer = new ResizeObserver(() => {
     const grew = turns.querySelector("[data-live]") || performance.now() - ended < 3000 || docked !== dock.offsetHeight;
     docked = dock.offsetHeight;

@@ -46,6 +46,7 @@
   document.addEventListener("htmx:before:request", ({ detail }) => {
     if (shown && detail.ctx.sourceElement?.closest?.("form")) hide(shown);
   });
+  document.addEventListener("htmx:sse:after:connection", pass);
   document.addEventListener("htmx:after:request", ({ detail }) => {
     if (detail.ctx.response.raw.ok) pass();
   });

@@ -122,6 +122,20 @@ def test_a_stopped_answer_keeps_what_came_and_can_be_asked_again(visit: Visit, h
     ended(page.locator("#turn-2"))
 
 
+def test_an_answer_that_comes_whole_after_stop_is_followed_and_keeps_the_focus(visit: Visit, home: House) -> None:
+    page = open_session(visit, home, viewport={"width": 400, "height": 480})
+    turn = ask(page)
+    page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
+    turn.get_by_role("button", name="Stop").press("Enter")
+    ended(turn, "stopped")
+    expect(turn.get_by_role("button", name="Ask again")).to_be_focused()
+
+    expect(turn.get_by_text("this is the whole answer")).to_be_visible(timeout=60_000)
+
+    expect(turn).to_be_focused()
+    page.wait_for_function("() => document.documentElement.scrollHeight - innerHeight - scrollY < 80")
+
+
 def test_the_page_of_one_turn_is_left_for_the_one_that_is_asked_again(visit: Visit, home: House) -> None:
     page = open_session(visit, home)
     turn = ask(page)

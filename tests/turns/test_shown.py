@@ -140,6 +140,7 @@ def test_a_session_that_is_gone_leads_to_a_new_one(
 
     assert "does not have this session any more" in foot.text
     (onwards,) = foot.all("a")
+    assert not foot.all("form"), "asking again here can never work"
     assert onwards["href"] == f"/sessions/new/?from={session.session_id}&question=1"
     assert not foot.all("details"), "these words are Corral's own"
 
