@@ -8,10 +8,10 @@ from typing import Any
 from dashboard.catalog.models import Index
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns.entries import read_entries
-from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.models import Turn
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
 from dashboard.web.live import snapshot
-from dashboard.web.present import TurnView, index_choices, sources_of, turn_view
+from dashboard.web.present import TurnView, index_choices, views_of
 
 TURNS_AT_ONCE = 20
 """Turns on the first screen; older ones are fetched when asked for."""
@@ -35,8 +35,7 @@ def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[Tu
         turns = turns.filter(number__lt=before)
     page = list(turns.order_by("-number")[: TURNS_AT_ONCE + 1])
     shown = page[:TURNS_AT_ONCE][::-1]
-    names = sources_of(shown)
-    return [turn_view(turn, names) for turn in shown], len(page) > TURNS_AT_ONCE
+    return views_of(shown), len(page) > TURNS_AT_ONCE
 
 
 def live_part(views: list[TurnView]) -> str:
@@ -79,10 +78,9 @@ def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list
     """
     turns = Turn.objects.filter(session=session).select_related("asked_by", "session").prefetch_related("pieces")
     newer = list(turns.filter(number__gt=after).order_by("-number")[:TURNS_AT_ONCE])[::-1]
-    mended = list(turns.filter(number__in=late[:TURNS_AT_ONCE]).exclude(state=TurnState.INTERRUPTED))
-    names = sources_of([*newer, *mended])
-    views = [turn_view(turn, names) for turn in mended]
-    return [turn_view(turn, names) for turn in newer], [view for view in views if view.is_final]
+    waited_for = list(turns.filter(number__in=late[:TURNS_AT_ONCE]))
+    mended = [view for view in views_of(waited_for) if view.is_final]
+    return views_of(newer), mended
 
 
 def composer(
@@ -115,6 +113,9 @@ def composer(
     return {
         "prompt": prompt,
         "problem": problem,
+        "running": None,
+        "retry_after": None,
+        "elsewhere_url": "",
         "nonce": secrets.token_urlsafe(18),
         "prompt_limit": MAX_PROMPT_CHARACTERS,
         "limit": MAX_SESSION_INDEXES,

@@ -52,16 +52,16 @@ def _filled_in(turn: Turn, entry: Entry) -> str:
     only_grows = entry.tail is None
     content = escape(json.loads(entry.data)["content"]) if only_grows and entry.type == "text_delta" else ""
     words = {"html": entry.html, "tail": "" if only_grows else escape(entry.tail), "content": content}
-    return _form(entry.type, only_grows) % {"anchor": turn.anchor, **words}
+    return _with_places(entry.type, only_grows) % {"anchor": turn.anchor, **words}
 
 
 @cache
-def _form(name: str, only_grows: bool = False) -> str:
+def _with_places(template: str, only_grows: bool = False) -> str:
     """A template of a live answer with places for what differs from one to the next."""
     places = {name: f"%({name})s" for name in ("anchor", "html", "tail", "content", "steps", "doing")}
     entry = {"html": places["html"], "tail": None if only_grows else places["tail"]}
     known = {"turn": {"anchor": places["anchor"]}, "entry": entry, "event": {"content": places["content"]}}
-    return render_to_string(f"turns/events/_{name}.html", places | known)
+    return render_to_string(f"turns/events/_{template}.html", places | known)
 
 
 def message(html: str, number: int | None = None) -> bytes:
@@ -76,7 +76,7 @@ def snapshot(turn: Turn, entries: list[Entry]) -> SafeString:
     html, tail = fold(entries)
     words = {"tail": escape(tail), "doing": escape(doing(turn, entries))}
     steps = "".join(steps_html(turn, entries))
-    return SafeString(_form("snapshot") % {"anchor": turn.anchor, "html": html, "steps": steps, **words})
+    return SafeString(_with_places("snapshot") % {"anchor": turn.anchor, "html": html, "steps": steps, **words})
 
 
 def snapshot_message(turn: Turn, entries: list[Entry], seen: int) -> bytes:
@@ -86,7 +86,7 @@ def snapshot_message(turn: Turn, entries: list[Entry], seen: int) -> bytes:
 
 def doing_message(turn: Turn, words: str) -> bytes:
     """What is going on, while nothing comes."""
-    return message(render_to_string("turns/events/_quiet.html", {"turn": turn, "doing": words}))
+    return message(render_to_string("turns/events/_doing.html", {"turn": turn, "doing": words}))
 
 
 def steps_html(turn: Turn, entries: list[Entry]) -> list[SafeString]:
@@ -149,19 +149,20 @@ def as_it_is_now(turn: Turn) -> Turn:
     return now
 
 
-def closing_message(turn: Turn, *, has_all: bool, seen: int) -> bytes:
+def closing_message(turn: Turn, *, has_all: bool, has_steps: bool | None, seen: int) -> bytes:
     """The last word: how it ended, with the whole answer when it was read back; then the closing event.
 
     Args:
         turn: the turn as it was when the reader came.
         has_all: whether the reader has seen all of the answer grow.
+        has_steps: whether any of it was a step, if the reader knows.
         seen: the number of the last entry the reader has.
     """
     turn = as_it_is_now(turn)
     # What a reader saw growing is the answer already, unless it was read back, ended by another process, which leaves
     # its last words unsettled in the log, or the log has a hole.
     whole = turn.state != TurnState.ANSWERED or not has_all
-    view: TurnView = turn_view(turn, with_pieces=whole)
+    view: TurnView = turn_view(turn, has_steps=has_steps, with_pieces=whole)
     html = render_to_string(
         "turns/events/_ended.html", {"turn": turn, "view": view, "session": turn.session, "whole": whole}
     )

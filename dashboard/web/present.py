@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
@@ -13,9 +13,10 @@ from django.utils.safestring import SafeString
 
 from dashboard.catalog.models import Index, Readiness
 from dashboard.chats.models import ChatSession, LockState, RunState
+from dashboard.turns.answer import NO_STEP
 from dashboard.turns.ask import RETRY
 from dashboard.turns.ending import NEVER_SENT
-from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.models import LogEntry, Turn, TurnState
 from dashboard.upstream import Conflict as UpstreamConflict
 from dashboard.upstream import NotFound as UpstreamNotFound
 
@@ -191,14 +192,29 @@ class TurnView:
         return successor_url(self.turn.session, question=str(self.turn.number))
 
 
-def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_pieces: bool = True) -> TurnView:
+def views_of(turns: Sequence[Turn]) -> list[TurnView]:
+    """The views of many turns, whose ``pieces`` should be prefetched, with as few queries as for one."""
+    names, stepped = sources_of(turns), with_steps(turns)
+    return [turn_view(turn, names, has_steps=turn.pk in stepped) for turn in turns]
+
+
+def turn_view(
+    turn: Turn,
+    names: Mapping[str, Index] | None = None,
+    *,
+    has_steps: bool | None = None,
+    with_pieces: bool = True,
+) -> TurnView:
     """Make a turn's view.
 
     Args:
-        turn: the turn; with others of a list, its ``pieces`` should be prefetched.
+        turn: the turn.
         names: the sources it names; see :func:`sources_of`.
+        has_steps: whether there is something to unfold, if known; see :func:`with_steps`.
         with_pieces: whether the answer itself is shown; a live one has no pieces yet.
     """
+    if has_steps is None:
+        has_steps = bool(with_steps([turn]))
     pieces, more_from = first_pieces(turn) if with_pieces and not turn.is_live else ([], None)
     if names is None:
         names = sources_of([turn])
@@ -209,11 +225,20 @@ def turn_view(turn: Turn, names: Mapping[str, Index] | None = None, *, with_piec
         state=TurnState(turn.state),
         pieces=pieces,
         more_from=more_from,
-        steps=steps_line(turn),
+        steps=steps_line(turn) or ("How this was answered" if has_steps else ""),
         citations=citation_views(turn, names),
         skipped=[view.name for view in source_views(turn.skipped_index_ids, names)],
         sources=[view.name for view in source_views(chosen, names)],
     )
+
+
+def with_steps(turns: Iterable[Turn]) -> set[int]:
+    """The keys of those that called no tool and still have steps to show: thoughts, and what Corral does not know."""
+    unsure = [turn.pk for turn in turns if not turn.tool_calls and not turn.is_live]
+    if not unsure:
+        return set()
+    steps = LogEntry.objects.filter(turn__in=unsure).exclude(type__in=NO_STEP)
+    return set(steps.values_list("turn_id", flat=True))
 
 
 def sources_of(turns: Iterable[Turn]) -> dict[str, Index]:
@@ -267,7 +292,7 @@ def searching(turn: Turn) -> str:
 
 
 def steps_line(turn: Turn) -> str:
-    """What was done for the answer, in one human line."""
+    """What the tools did for the answer, in one human line."""
     if not turn.tool_calls:
         return ""
     sources = f"Searched {len(turn.index_ids)} source{'s' if len(turn.index_ids) != 1 else ''}"

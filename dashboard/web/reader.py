@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dashboard.turns.answer import Entry
+from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import Turn, TurnState
 from dashboard.web.live import (
@@ -86,7 +86,7 @@ class Reader:
             parts.append(self._grown(entries))
         if ended:
             self.over = True
-            parts.append(closing_message(self._turn, has_all=self._has_all(), seen=self._seen))
+            parts.append(self._closing())
         if not parts:
             return self._while_silent(now)
         self._heard_at = self._sent_at = now
@@ -102,6 +102,11 @@ class Reader:
             return self._everything()
         self._seen = entries[-1].number
         return b"".join([entry_message(self._turn, entry) for entry in entries])
+
+    def _closing(self) -> bytes:
+        has_all = self._has_all()
+        has_steps = any(entry.type not in NO_STEP for entry in self._channel.now(0)[0]) if has_all else None
+        return closing_message(self._turn, has_all=has_all, has_steps=has_steps, seen=self._seen)
 
     def _has_all(self) -> bool:
         """Whether what was seen so far is the whole answer: none of it was pruned or read back since."""

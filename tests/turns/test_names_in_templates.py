@@ -38,5 +38,5 @@ def test_a_question_and_its_answer(
             snapshot_message(turn, [], 0)
             doing_message(turn, "Waiting")
             turn = ended(turn)
-            closing_message(turn, has_all=True, seen=1)
+            closing_message(turn, has_all=True, has_steps=False, seen=1)
         assert names(caplog) == []

@@ -86,6 +86,37 @@ def test_in_a_bound_session_the_rail_names_the_sources_once(session: ChatSession
     assert not shown(browser, turn).all(class_="asked-of")
 
 
+def test_files_of_one_name_in_one_source_are_two_places(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    rows = [{"content": "x", "document": "Text.md", "file_id": file_id} for file_id in ("f1", "f2", "f1")]
+    script(faulty, session, sse(question(), call_of("x", 1), {**result(), "result": rows}, text("So."), stop()))
+
+    assert len(shown(browser, ended(put(session, ada))).one("ol", class_="cited").all("li")) == 2
+
+
+def test_a_source_that_could_not_be_read_is_named(session: ChatSession, browser: Client) -> None:
+    turn = make_turn(session, TurnState.ANSWERED, index_ids=["idx-reports"], skipped_index_ids=["idx-reports"])
+
+    assert "These sources could not be read: Reports." in shown(browser, turn).one("footer").text
+
+
+@pytest.mark.parametrize(
+    "step", [{"type": "thinking", "content": "Hm."}, {"type": "weather", "sky": "blue"}], ids=["thought", "unknown"]
+)
+def test_steps_without_a_tool_can_be_unfolded_too(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, step: dict[str, Any]
+) -> None:
+    script(faulty, session, sse(question(), step, text("So."), stop()))
+    turn = ended(put(session, ada))
+
+    assert shown(browser, turn).one("summary").text == "How this was answered"
+    assert len(read(browser.get(f"/sessions/{session.session_id}/turns/1/steps/")).all("li", class_="step")) == 1
+    reader = Reader(turn, None)
+    assert b"How this was answered" in reader.news(), "who saw it grow is told too"
+    reader.close()
+
+
 # --- ends -----------------------------------------------------------------------------------------------------------
 
 
@@ -106,6 +137,29 @@ def test_a_stopped_answer_says_what_became_of_it(
     assert "You" not in turn.one("footer").text, "somebody else may have stopped it"
     assert ("data-final" in turn) == bool(columns)
     assert ("Ask again" in turn.text) == ("position" not in columns), "what is whole needs no asking again"
+
+
+@pytest.mark.parametrize("state", TurnState)
+def test_what_lacks_its_answer_can_be_asked_again_and_what_may_still_come_is_not_final(
+    session: ChatSession, browser: Client, state: TurnState
+) -> None:
+    turn = shown(browser, make_turn(session, state))
+
+    lacks = state in ("failed", "stopped", "interrupted")
+    assert ("Ask again" in turn.text) == lacks
+    assert ("data-final" in turn) == (state in ("answered", "recovered", "failed"))
+
+
+def test_the_answer_to_a_form_has_the_forms_own_token(
+    faulty: FaultyServer, session: ChatSession, browser: Client
+) -> None:
+    script(faulty, session, sse(question(), text("So."), stop()))
+    form = {"prompt": "Why?", "nonce": "n1", "csrfmiddlewaretoken": "t" * 64}
+
+    answer = read(browser.post(f"/sessions/{session.session_id}/turns/", form, headers=HTMX))
+
+    tokens = {field["value"] for field in answer.all("input", name="csrfmiddlewaretoken")}
+    assert tokens == {"t" * 64}
 
 
 def test_an_open_page_gets_the_answer_that_was_stopped_once_it_is_whole(session: ChatSession, browser: Client) -> None:
@@ -143,6 +197,24 @@ def test_a_session_that_is_gone_leads_to_a_new_one(
     assert not foot.all("form"), "asking again here can never work"
     assert onwards["href"] == f"/sessions/new/?from={session.session_id}&question=1"
     assert not foot.all("details"), "these words are Corral's own"
+
+
+@pytest.mark.parametrize("cursor", [None, 1])
+def test_what_still_grows_is_text_whatever_it_holds(
+    faulty: FaultyServer, session: ChatSession, ada: User, cursor: int | None
+) -> None:
+    hostile = "# Well\n\nSo\n<script>alert('100 %s %(html)s')</script>"
+    script(faulty, session, event_stream(sse(question(), delta(hostile)), (60.0, b"")))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+
+    reader = Reader(turn, cursor)
+    sent = reader.news()
+    reader.close()
+
+    assert b"<h3>Well</h3>" in sent
+    assert b"&lt;script&gt;alert(&#x27;100 %s %(html)s&#x27;)" in sent
+    assert b"<script" not in sent
 
 
 def test_an_answer_asked_for_elsewhere_comes_into_an_open_page_with_what_there_is_of_it(
