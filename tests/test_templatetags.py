@@ -71,6 +71,19 @@ def test_plain_text_takes_a_shorter_way_to_the_same_words(text: str, limit: int,
         assert wording.visible(text, limit, lines=lines).endswith("…")
 
 
+def test_a_flood_of_joiners_is_read_once_and_not_from_each_of_them() -> None:
+    flood = "é" + "\u200d" * 1_000_000 + "é"
+    assert wording.visible(flood, 1_000_000) == "é" + "\u200d" * 999_998 + "…"
+    assert wording.visible("a" + "\u200d" * 1_000_000 + "é", 1_000_000) == "aé"
+
+
+def test_json_nested_deeply_is_laid_out_as_far_as_it_is_shown() -> None:
+    value: object = list(range(100_000))
+    for _ in range(90):
+        value = [value]
+    assert corral.as_json(value, 2_000).endswith("…")
+
+
 def test_json_keeps_its_layout_and_hides_nothing() -> None:
     laid_out = corral.as_json({"a": {"b": "one\n\n  two\u202e"}})
     assert laid_out == '{\n  "a": {\n    "b": "one\\n\\n two"\n  }\n}'

@@ -18,7 +18,8 @@ SHARING = {
 MARKS_ON_ONE_LETTER = 3
 
 # Joiners shape words in Persian or Hindi; next to Latin letters they only hide things.
-_STRAY_JOINER = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f])")
+# Not with its neighbours in the pattern: trying them at every joiner of a long run takes the square of its length.
+_JOINERS = re.compile(r"(?<![\u200c\u200d])[\u200c\u200d]+")
 _SPACES = re.compile(r"\s+")
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
@@ -49,10 +50,15 @@ def visible(text: str, limit: int, *, lines: bool = False, indented: bool = Fals
         elif character in "\t\n\r\v\f\x85":
             kept.append("\n" if lines and character == "\n" else " ")
     # Last, so that no joiner hides among other invisible characters.
-    shown = _STRAY_JOINER.sub("", "".join(kept))
+    shown = _JOINERS.sub(_not_stray, "".join(kept))
     shown = "\n".join(_line(line, indented) for line in _split(shown)) if lines else _SPACES.sub(" ", shown)
     shown = _BLANK_LINES.sub("\n", shown).strip()
     return _cut(shown, limit, is_all=len(candidate) == len(text))
+
+
+def _not_stray(joiners: re.Match[str]) -> str:
+    text, start, end = joiners.string, joiners.start(), joiners.end()
+    return joiners[0] if not text[:end][start - 1 : start].isascii() and not text[end : end + 1].isascii() else ""
 
 
 def _line(line: str, indented: bool) -> str:

@@ -12,10 +12,17 @@ from dashboard.turns.answer import Entry
 
 @dataclass
 class Channel:
-    """The entries of one turn as far as this process knows them, and who waits for more."""
+    """The entries of one turn as far as this process knows them, and who waits for more.
+
+    Args:
+        turn_id: the turn's key.
+        local: whether this process runs the turn.
+        place: in the queue, 1 is next; 0 if the turn does not wait.
+    """
 
     turn_id: int
     local: bool
+    place: int = 0
     entries: list[Entry] = field(default_factory=list)
     ended: bool = False
     dropped: bool = False

@@ -16,6 +16,7 @@ from dashboard.turns.answer import Entry
 from dashboard.turns.channel import Channel
 from dashboard.turns.models import LogEntry, Turn
 from dashboard.turns.standing import IS_LIVE
+from dashboard.turns.states import TurnState
 
 ROWS = 100
 """Entries of one statement; SQLite may be built to take 999 values."""
@@ -27,7 +28,8 @@ _INSERT = f"""
 """  # noqa: S608  # our own names
 """The one statement that runs for every frame of every answer: the ORM takes longer to put it together than a database
 to do it."""
-_LIVE = f"SELECT id FROM {Turn._meta.db_table} WHERE {IS_LIVE}"  # noqa: S608
+_QUEUE = f"SELECT id FROM {Turn._meta.db_table} WHERE state = 'queued' ORDER BY asked_at, id"  # noqa: S608
+_LIVE = f"SELECT id, state FROM {Turn._meta.db_table} WHERE {IS_LIVE}"  # noqa: S608
 _ENTRIES = f"SELECT turn_id, number, type, data, html, tail FROM {LogEntry._meta.db_table}"  # noqa: S608
 
 
@@ -128,11 +130,16 @@ def read_entries(turn_id: int, after: int = 0) -> list[Entry]:
 def look(channels: list[Channel]) -> list[int]:
     """One look for many turns: which have ended, then what is new. In this order, so that an end is never early.
 
+    Those that wait are told their place in the queue, which is no news: who watches them looks now and then.
+
     Returns:
         the keys of those with news.
     """
     places = ", ".join(["%s"] * len(channels))
-    live = {turn_id for (turn_id,) in fetch(f"{_LIVE} AND id IN ({places})", *[one.turn_id for one in channels])}
+    live = dict(fetch(f"{_LIVE} AND id IN ({places})", *[one.turn_id for one in channels]))
+    queue = [turn_id for (turn_id,) in fetch(_QUEUE)] if TurnState.QUEUED in live.values() else []
+    for channel in channels:
+        channel.place = queue.index(channel.turn_id) + 1 if channel.turn_id in queue else 0
     news = " OR ".join(["(turn_id = %s AND number > %s)"] * len(channels))
     seen = [(one.turn_id, one.entries[-1].number if one.entries else 0) for one in channels]
     found: dict[int, list[Entry]] = {}

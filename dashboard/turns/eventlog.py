@@ -95,7 +95,7 @@ class EventLog:
         with self._lock:
             # Somebody may watch already, since before its turn came: they must not be left with a dead channel.
             channel = self._channels.setdefault(turn_id, Channel(turn_id, local=True))
-            channel.local = True
+            channel.local, channel.place = True, 0
             self._start()
         return channel
 

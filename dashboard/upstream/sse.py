@@ -39,8 +39,7 @@ class SseDecoder:
     def __init__(self, *, limit: int = EVENT_LIMIT) -> None:
         self.retry: int | None = None
         self._limit = limit
-        self._line: list[bytes] = []
-        self._line_size = 0
+        self._line = bytearray()
         self._after_cr = False
         self._at_start = True
         self._name = ""
@@ -62,9 +61,8 @@ class SseDecoder:
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
         events = self._read(self._lines(chunk[:end])) if end else []
         if rest := chunk[end:]:
-            self._line.append(rest)
-            self._line_size += len(rest)
-            if self._size + self._line_size > self._limit:
+            self._line += rest
+            if self._size + len(self._line) > self._limit:
                 self._refuse()
         return events
 
@@ -79,8 +77,8 @@ class SseDecoder:
     def _lines(self, whole: bytes) -> list[str]:
         """The lines that these bytes end, without their ends. No character is cut where a line ends."""
         if self._line:
-            whole = b"".join([*self._line, whole])
-            self._line, self._line_size = [], 0
+            whole = bytes(self._line) + whole
+            self._line.clear()
         text = whole.decode("utf-8", "replace")
         if self._at_start and text:
             self._at_start = False

@@ -141,27 +141,26 @@ class TurnStream:
 
     def _readable(self) -> Iterator[Event | Sign]:
         """The events. Of a growing text, what may be the beginning of a key waits for the next of its kind."""
-        waits: Delta | None = None
+        waiting: dict[type[Delta], Delta] = {}
         try:
             for event in self._events():
                 if isinstance(event, Sign):
                     yield event
                     continue
-                if waits is not None and type(event) is not type(waits):
-                    yield waits
-                    waits = None
                 if isinstance(event, Delta):
-                    shown, waits = self._without_key(waits, event)
+                    shown, waits = self._without_key(waiting.pop(type(event), None), event)
+                    if waits is not None:
+                        waiting[type(event)] = waits
                     if shown is not None:
                         yield shown
                 else:
+                    yield from waiting.values()
+                    waiting.clear()
                     yield event
         except UpstreamError:
-            if waits is not None:
-                yield waits
+            yield from waiting.values()
             raise
-        if waits is not None:
-            yield waits
+        yield from waiting.values()
 
     def _without_key(self, waited: Delta | None, delta: Delta) -> tuple[Delta | None, Delta | None]:
         """What can be read of a delta after the one that waited, and what has to wait now."""

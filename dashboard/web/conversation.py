@@ -78,7 +78,7 @@ def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list
     """
     turns = Turn.objects.filter(session=session).select_related("asked_by", "session").prefetch_related("pieces")
     newer = list(turns.filter(number__gt=after).order_by("-number")[:TURNS_AT_ONCE])[::-1]
-    waited_for = list(turns.filter(number__in=late[:TURNS_AT_ONCE]))
+    waited_for = list(turns.filter(number__in=sorted(late)[-TURNS_AT_ONCE:]))
     mended = [view for view in views_of(waited_for) if view.is_final]
     return views_of(newer), mended
 

@@ -131,10 +131,15 @@ def doing(turn: Turn, entries: list[Entry]) -> str:
         if entry.type not in NO_STEP:
             return "Working…"
     if turn.state == TurnState.QUEUED and (place := place_in_queue(turn)):
-        return f"Waiting for its turn: number {place} in line."
+        return in_line(place)
     if is_quiet(turn):
         return "LlamaCloud has sent nothing of an answer yet. You can go on waiting, or stop and ask again."
-    return "Waiting for LlamaCloud…"
+    return in_line(0)
+
+
+def in_line(place: int) -> str:
+    """How far a question has come that nothing was answered to: its place in the queue, or 0 when it waits no more."""
+    return f"Waiting for its turn: number {place} in line." if place else "Waiting for LlamaCloud…"
 
 
 def is_quiet(turn: Turn) -> bool:
@@ -142,7 +147,7 @@ def is_quiet(turn: Turn) -> bool:
     return turn.started_at is not None and timezone.now() - turn.started_at > timedelta(seconds=QUIET)
 
 
-def as_it_is_now(turn: Turn) -> Turn:
+def _as_it_is_now(turn: Turn) -> Turn:
     """Read anew; its session is still the same."""
     (now,) = find(Turn, "pk", [turn.pk])
     now.session = turn.session
@@ -158,7 +163,7 @@ def closing_message(turn: Turn, *, has_all: bool, has_steps: bool | None, seen: 
         has_steps: whether any of it was a step, if the reader knows.
         seen: the number of the last entry the reader has.
     """
-    turn = as_it_is_now(turn)
+    turn = _as_it_is_now(turn)
     # What a reader saw growing is the answer already, unless it was read back, ended by another process, which leaves
     # its last words unsettled in the log, or the log has a hole.
     whole = turn.state != TurnState.ANSWERED or not has_all

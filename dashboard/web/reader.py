@@ -6,13 +6,13 @@ import time
 
 from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.eventlog import EVENT_LOG
-from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.models import Turn
 from dashboard.web.live import (
-    as_it_is_now,
     closing_message,
     doing,
     doing_message,
     entry_message,
+    in_line,
     is_quiet,
     snapshot_message,
 )
@@ -48,10 +48,11 @@ class Reader:
         self._turn = turn
         self._seen = cursor or 0
         self._has_nothing = cursor is None
-        self._said = ""
+        self._told = False
         self._heard_at = self._sent_at = self._looked_at = time.monotonic()
         self._closes_at = self._heard_at + AGE
         self._channel = EVENT_LOG.watch(turn.pk)
+        self._place = self._channel.place
 
     def close(self) -> None:
         """The reader goes."""
@@ -118,7 +119,7 @@ class Reader:
             return b""
         self._looked_at = now
         if words := self._what_is_new():
-            self._said, self._sent_at = words, now
+            self._sent_at = now
             return doing_message(self._turn, words)
         if now >= self._sent_at + HEARTBEAT:
             self._sent_at = now
@@ -126,11 +127,14 @@ class Reader:
         return b""
 
     def _what_is_new(self) -> str:
-        """In words, if the turn has moved up in its queue or left it, or nothing has come of it for long."""
-        has_waited = self._turn.state == TurnState.QUEUED
-        if has_waited:
-            self._turn = as_it_is_now(self._turn)
-        if not has_waited and not is_quiet(self._turn):
+        """In words, if the turn has moved up in its queue or left it, or nothing has come of it for long.
+
+        Nothing is read for it: the thread that asks sends to everybody else too.
+        """
+        place, self._place = self._place, self._channel.place
+        if place != self._place and not self._seen:
+            return in_line(self._place)
+        if self._told or not is_quiet(self._turn):
             return ""
-        words = doing(self._turn, self._channel.now(0)[0])
-        return "" if words == self._said else words
+        self._told = True
+        return doing(self._turn, self._channel.now(0)[0])

@@ -484,3 +484,15 @@ def test_what_may_begin_a_key_is_read_when_the_answer_is_cut_or_turns_to_somethi
 
     assert isinstance(error, AnswerLost)
     assert events == [ThinkingDelta(content=begins), TextDelta(content=begins)]
+
+
+def test_a_key_cut_in_two_by_a_thought_is_none_either(faulty: FaultyServer) -> None:
+    first, thought, rest = (
+        frame("text_delta", content=f"see {KEY[:9]}"),
+        frame("thinking_delta", content="hm"),
+        frame("text_delta", content=f"{KEY[9:]} so"),
+    )
+
+    events, _ = read(ask(faulty, event_stream(QUESTION, first, thought, rest, ANSWER, STOP)))
+
+    assert "".join(event.content for event in events if isinstance(event, TextDelta)) == f"see {REMOVED} so"

@@ -38,8 +38,8 @@ MEMBERS_GET = {
     "home": 302,
     "setup": 404,
     "account_login": 302,
-    "turn-ask": 405,
-    "turn-stop": 405,
+    "turn-ask": 302,
+    "turn-stop": 302,
     "turn-image": 404,  # nothing was cited
 }
 ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
