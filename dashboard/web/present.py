@@ -246,21 +246,29 @@ def sources_of(turns: Iterable[Turn]) -> dict[str, Index]:
     named: set[str] = set()
     for turn in turns:
         named.update(turn.skipped_index_ids, () if turn.session.is_bound else turn.index_ids)
-        if len(turn.index_ids) > 1:
-            named.update(cited["index_id"] for cited in turn.citations if cited.get("index_id"))
+        named.update(_indexes_read(turn))
     return Index.named_by_either(named) if named else {}
+
+
+def _indexes_read(turn: Turn) -> set[str]:
+    """The indexes its places are from, by either of their ids, if there is more than one to tell apart.
+
+    What was asked elsewhere does not say which sources were in force.
+    """
+    read = {cited["index_id"] for cited in turn.citations if cited.get("index_id")}
+    return read if max(len(read), len(turn.index_ids)) > 1 else set()
 
 
 def citation_views(turn: Turn, names: Mapping[str, Index]) -> list[CitationView]:
     """The cited places, each with the address of its page image, which the server fetches (``turn-image``)."""
-    views, images = [], 0
+    views, images, read = [], 0, _indexes_read(turn)
     for cited in turn.citations:
         image_url = ""
         if cited.get("attachment_name"):
             image_url = reverse("turn-image", args=[turn.session.session_id, turn.number, images])
             images += 1
         index = names.get(cited.get("index_id", ""))
-        source = index.name if index is not None and len(turn.index_ids) > 1 else ""
+        source = index.name if index is not None and cited["index_id"] in read else ""
         views.append(CitationView(cited.get("document", ""), cited.get("place", ""), source, image_url))
     return views
 

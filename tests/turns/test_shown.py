@@ -53,6 +53,14 @@ def test_documents_of_one_name_in_two_sources_are_two_and_say_whose_they_are(
     assert places == ["Document 1, page 1 in Reports", "Document 1, page 1 in Policies"]
 
 
+def test_so_are_those_of_an_answer_that_was_asked_for_elsewhere(session: ChatSession, browser: Client) -> None:
+    places = [{"document": "Text.md", "index_id": index_id} for index_id in ("exc-idx-reports", "idx-policies")]
+    turn = make_turn(session, TurnState.ANSWERED, citations=places)
+
+    cited = shown(browser, turn).one("ol", class_="cited")
+    assert [item.text for item in cited.all("li")] == ["Text.md in Reports", "Text.md in Policies"]
+
+
 def test_a_place_in_the_only_source_does_not_name_it(
     faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
 ) -> None:
