@@ -206,11 +206,11 @@ def test_what_is_new_is_marked_and_no_row_grows_by_the_mark(
     with LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk:
         session_id = sdk.chat.create(index_ids=[cloud.index_ids()["Garden notes"]]).session_id
     page = visit(home, "ada", f"/sessions/{session_id}/", viewport={"width": width, "height": 800})
-    with asking(cloud, session_id, "Roses?"):
+    with asking(cloud, session_id, "Tulips?"):
         pass
     page.goto("/sessions/", wait_until="networkidle")
     link = page.locator(f"[href='/sessions/{session_id}/']")
-    expect(link).to_have_text(re.compile("^New Roses"))
+    expect(link).to_have_text(re.compile("^New Tulips"))
     # Of some length a title has just room in a line, but not beside the mark.
     grown = link.evaluate(
         """(link) => {
