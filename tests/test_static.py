@@ -22,7 +22,7 @@ OURS = [path for path in TEMPLATES if "admin" not in path.parts]
 PARTIALS = [path for path in OURS if path.name.startswith("_")]
 SCRIPTS = sorted((STATIC / "js").glob("*.js"))
 
-COLD_LOAD = 54_500
+COLD_LOAD = 55_000
 """Bytes, compressed, of everything static a first visit can load; the limit for a page with its HTML is 60,000."""
 
 

@@ -70,12 +70,12 @@ def test_a_row_tells_title_sources_lock_questions_run_and_age(catalog: FaultySer
     assert row.one("time").text.startswith("5 hours ago")
 
 
-def test_what_came_since_a_visit_is_new_once_there_is_an_answer_to_read(ada: User, browser: Client) -> None:
-    session = add("Travel", is_running=True)
-    Visit.objects.create(session=session, user=ada, seen_at=timezone.now() - timedelta(minutes=1))
+def test_what_came_since_a_visit_is_new(ada: User, browser: Client) -> None:
+    session = add("Travel", minutes_ago=1)
+    visit = Visit.objects.create(session=session, user=ada, seen_at=timezone.now())
     assert not read(browser.get("/sessions/")).all("span", class_="unread")
 
-    ChatSession.objects.update(is_running=False)
+    Visit.objects.filter(pk=visit.pk).update(seen_at=timezone.now() - timedelta(minutes=2))
     assert [mark.text for mark in read(browser.get("/sessions/")).all("span", class_="unread")] == ["New"]
 
 
