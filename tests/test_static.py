@@ -23,7 +23,8 @@ PARTIALS = [path for path in OURS if path.name.startswith("_")]
 SCRIPTS = sorted((STATIC / "js").glob("*.js"))
 
 COLD_LOAD = 55_000
-"""Bytes, compressed, of everything static a first visit can load; the limit for a page with its HTML is 60,000."""
+"""Bytes, compressed part by part, of everything static a first visit can load (as one sheet and one script it is
+less); the limit for a page with its HTML is 60,000."""
 
 
 def name(path: Path) -> str:

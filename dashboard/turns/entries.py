@@ -15,7 +15,7 @@ from dashboard.rows import fetch
 from dashboard.turns.answer import Entry
 from dashboard.turns.channel import Channel
 from dashboard.turns.models import LogEntry, Turn
-from dashboard.turns.standing import IS_LIVE
+from dashboard.turns.standing import IS_LIVE, places_in_queue
 from dashboard.turns.states import TurnState
 
 ROWS = 100
@@ -28,7 +28,6 @@ _INSERT = f"""
 """  # noqa: S608  # our own names
 """The one statement that runs for every frame of every answer: the ORM takes longer to put it together than a database
 to do it."""
-_QUEUE = f"SELECT id FROM {Turn._meta.db_table} WHERE state = 'queued' ORDER BY asked_at, id"  # noqa: S608
 _LIVE = f"SELECT id, state FROM {Turn._meta.db_table} WHERE {IS_LIVE}"  # noqa: S608
 _ENTRIES = f"SELECT turn_id, number, type, data, html, tail FROM {LogEntry._meta.db_table}"  # noqa: S608
 
@@ -137,9 +136,9 @@ def look(channels: list[Channel]) -> list[int]:
     """
     places = ", ".join(["%s"] * len(channels))
     live = dict(fetch(f"{_LIVE} AND id IN ({places})", *[one.turn_id for one in channels]))
-    queue = [turn_id for (turn_id,) in fetch(_QUEUE)] if TurnState.QUEUED in live.values() else []
+    queue = places_in_queue() if TurnState.QUEUED in live.values() else {}
     for channel in channels:
-        channel.place = queue.index(channel.turn_id) + 1 if channel.turn_id in queue else 0
+        channel.place = queue.get(channel.turn_id, 0)
     news = " OR ".join(["(turn_id = %s AND number > %s)"] * len(channels))
     seen = [(one.turn_id, one.entries[-1].number if one.entries else 0) for one in channels]
     found: dict[int, list[Entry]] = {}

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from django.db import Error, close_old_connections, connection, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from dashboard import upstream
@@ -28,7 +27,7 @@ from dashboard.turns.models import Turn
 from dashboard.turns.pulse import Pulse
 from dashboard.turns.recover import STILL_OPEN, Recovery, recover
 from dashboard.turns.run import Run
-from dashboard.turns.standing import may_run, running_by_person, to_see_to
+from dashboard.turns.standing import may_run, places_in_queue, running_by_person, to_see_to
 from dashboard.turns.states import TurnState
 
 log = logging.getLogger(__name__)
@@ -284,6 +283,4 @@ def seen_so_far(turn: Turn) -> Answer:
 
 def place_in_queue(turn: Turn) -> int:
     """How many wait before it, itself included: 1 is next, 0 waits no more."""
-    before = Q(asked_at__lt=turn.asked_at) | Q(asked_at=turn.asked_at, pk__lte=turn.pk)
-    waiting = Turn.objects.queued().filter(before).values_list("pk", flat=True)
-    return len(waiting) if turn.pk in waiting else 0
+    return places_in_queue().get(turn.pk, 0)

@@ -70,6 +70,11 @@ def has_room(person_id: int | None) -> bool:
     return may_run(everybody, own)
 
 
+def places_in_queue() -> dict[int, int]:
+    """The places of all turns that wait, by their keys; 1 is next."""
+    return {key: place for place, (key,) in enumerate(fetch(_QUEUE), start=1)}
+
+
 def to_see_to(now: datetime) -> list[int]:
     """The keys of turns that wait, that somebody wants stopped, or whose lease has run out."""
     return [key for (key,) in fetch(_TO_SEE_TO, now)]
@@ -91,6 +96,7 @@ _STANDING = f"""
 _RUNNING = f"""
     SELECT COUNT(*), COUNT(CASE WHEN asked_by_id = %s THEN 1 END) FROM {_TURNS} WHERE state = 'running'
 """  # noqa: S608
+_QUEUE = f"SELECT id FROM {_TURNS} WHERE state = 'queued' ORDER BY asked_at, id"  # noqa: S608
 _TO_SEE_TO = f"""
     SELECT id FROM {_TURNS}
     WHERE {IS_LIVE} AND (state = 'queued' OR stop_asked_at IS NOT NULL OR lease_until < %s)

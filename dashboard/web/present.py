@@ -167,17 +167,20 @@ class TurnView:
     @property
     def is_final(self) -> bool:
         """Whether nothing more of the answer can come: neither now nor when LlamaCloud is asked what became of it."""
-        turn = self.turn
-        is_whole = turn.position is not None or turn.error_code == NEVER_SENT
-        return is_whole if self.state == TurnState.STOPPED else self.state != TurnState.INTERRUPTED and not turn.is_live
+        if self.state == TurnState.STOPPED:
+            return self.came_whole or not self.was_sent
+        return self.state != TurnState.INTERRUPTED and not self.state.is_live
+
+    @property
+    def came_whole(self) -> bool:
+        """Whether it was stopped here and LlamaCloud finished it all the same."""
+        return self.state == TurnState.STOPPED and self.turn.position is not None
 
     @property
     def may_be_asked_again(self) -> bool:
         """Whether the answer, or the whole of it, is lacking and may come of asking once more."""
-        if self.turn.error_code == UpstreamNotFound.code:
-            return False
-        is_whole = self.turn.position is not None and self.state == TurnState.STOPPED
-        return self.state in (TurnState.FAILED, TurnState.INTERRUPTED, TurnState.STOPPED) and not is_whole
+        lacks_it = self.state in (TurnState.FAILED, TurnState.INTERRUPTED, TurnState.STOPPED) and not self.came_whole
+        return lacks_it and self.turn.error_code != UpstreamNotFound.code
 
     @property
     def was_sent(self) -> bool:

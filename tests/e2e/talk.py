@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -23,12 +24,19 @@ HIDE = """hidden => {
 """Does to a page what switching to another tab, or back, does."""
 
 
+@contextmanager
+def paced_house(start_cloud: StartLocalcloud, folders: pytest.TempPathFactory, token_delay: float) -> Iterator[House]:
+    """A house without sessions whose answers come at this pace, in seconds between two pieces."""
+    cloud = start_cloud(token_delay=token_delay)
+    with house(folders.mktemp("paced"), cloud.base_url, cloud.api_key, sessions={}) as built:
+        yield built
+
+
 @pytest.fixture(scope="module")
 def brisk_home(start_cloud: StartLocalcloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house whose answers are written in a second or two; those of ``home`` take long enough to be watched."""
-    cloud = start_cloud(token_delay=0.03)
-    with house(tmp_path_factory.mktemp("brisk"), cloud.base_url, cloud.api_key, sessions={}) as started:
-        yield started
+    with paced_house(start_cloud, tmp_path_factory, 0.03) as built:
+        yield built
 
 
 def begin(page: Page, *sources: str) -> str:

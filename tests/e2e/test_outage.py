@@ -10,8 +10,8 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.browser import announced
 from tests.e2e.conftest import Visit
-from tests.e2e.houses import COOKIE, House, house
-from tests.e2e.talk import LONG, ask, box, brisk_home, ended, open_session
+from tests.e2e.houses import COOKIE, House
+from tests.e2e.talk import LONG, ask, box, brisk_home, ended, open_session, paced_house
 from tests.e2e.way import Way
 from tests.localcloud.fixtures import StartLocalcloud
 
@@ -37,9 +37,8 @@ WATCH_THE_LINE = """() => {
 @pytest.fixture(scope="module")
 def slow_home(start_cloud: StartLocalcloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house whose answers take long enough to lose the connection in their middle."""
-    cloud = start_cloud(token_delay=0.4)
-    with house(tmp_path_factory.mktemp("slow"), cloud.base_url, cloud.api_key, sessions={}) as started:
-        yield started
+    with paced_house(start_cloud, tmp_path_factory, 0.4) as built:
+        yield built
 
 
 def grows(page: Page) -> None:

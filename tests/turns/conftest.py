@@ -100,6 +100,12 @@ def script(faulty: FaultyServer, session: ChatSession, *answers: Answer | bytes,
     faulty.script("POST", stream_path(session), made, repeat=repeat)
 
 
+def slow(faulty: FaultyServer, session: ChatSession) -> ChatSession:
+    """Let this session's answers take a minute."""
+    script(faulty, session, event_stream(sse(question(), delta("Half")), (60.0, b"")), repeat=True)
+    return session
+
+
 def put(session: ChatSession, person: User, prompt: str = "Why?", nonce: str = "", **options: Any) -> Turn:
     """Ask as the page does."""
     return ask(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,26 +16,19 @@ from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.chats.sync import mark_gone
 from dashboard.turns import standing as standing_module
-from dashboard.turns.ask import BadQuestion, OtherForm, SessionGone, TooManyWaiting, TurnRunning, retry
+from dashboard.turns.ask import BadQuestion, OtherForm, SessionGone, TooManyWaiting, TurnRunning
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.lease import claim
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import place_in_queue
 from dashboard.web import running
-from tests.faulty import FaultyServer, event_stream
-from tests.people import SignIn
-from tests.turns.conftest import ORIGIN, delta, ended, put, question, script, sse, stop, stream_path, text, until
+from tests.faulty import FaultyServer
+from tests.turns.conftest import ORIGIN, ended, put, question, script, slow, sse, stop, stream_path, text, until
 from tests.web.conftest import make_session
 
 pytestmark = pytest.mark.postgres
 
 ANSWER = sse(question(), text("So."), stop())
-
-
-def slow(faulty: FaultyServer, session: ChatSession) -> ChatSession:
-    """Let this session's answers take a minute."""
-    script(faulty, session, event_stream(sse(question(), delta("Half")), (60.0, b"")), repeat=True)
-    return session
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
@@ -286,103 +278,6 @@ def test_a_waiting_question_that_is_stopped_was_never_asked(
     sessions[0].refresh_from_db()
     assert (sessions[0].first_asked_at, sessions[0].questions, sessions[0].is_running) == (None, 0, False)
     assert not catalog.received("POST", stream_path(sessions[0]))
-
-
-# --- asking again ---------------------------------------------------------------------------------------------------
-
-
-def failed(faulty: FaultyServer, session: ChatSession, person: User) -> Turn:
-    script(faulty, session, sse(question(), stop(is_error=True, error="no")), ANSWER)
-    return ended(put(session, person, require_all_indexes=True))
-
-
-def test_asking_again_is_a_new_turn_with_the_same_words_and_sources(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    first = failed(faulty, session, ada)
-
-    again = ended(retry(running.RUNNERS, first, actor=ada, origin=ORIGIN))
-
-    assert (again.number, again.state, again.retry_of) == (2, TurnState.ANSWERED, first)
-    assert (again.prompt, again.index_ids, again.require_all_indexes) == (first.prompt, first.index_ids, True)
-
-
-def test_two_people_who_ask_again_share_the_new_turn(
-    faulty: FaultyServer, session: ChatSession, ada: User, ben: User
-) -> None:
-    first = failed(faulty, session, ada)
-
-    again = retry(running.RUNNERS, first, actor=ada, origin=ORIGIN)
-
-    assert retry(running.RUNNERS, first, actor=ben, origin=ORIGIN) == again
-    ended(again)
-
-
-def test_an_answered_question_is_not_asked_again(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
-    script(faulty, session, ANSWER)
-    first = ended(put(session, ada))
-
-    with pytest.raises(BadQuestion):
-        retry(running.RUNNERS, first, actor=ada, origin=ORIGIN)
-
-
-def test_the_button_asks_what_was_asked_whatever_its_form_says(
-    faulty: FaultyServer, session: ChatSession, ada: User, ben: User, signed_in: SignIn
-) -> None:
-    first = failed(faulty, session, ada)
-    form = {"nonce": f"retry-{first.pk}", "prompt": "Something else", "index_ids": ["idx-other"]}
-
-    answer = signed_in(ben).post(f"/sessions/{session.session_id}/turns/", form)
-
-    assert answer.status_code == 302
-    again = ended(Turn.objects.get(number=2))
-    assert (again.prompt, again.retry_of, again.asked_by) == (first.prompt, first, ben)
-
-
-def test_the_button_of_another_session_is_refused_and_stays_free_for_its_own(
-    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
-) -> None:
-    first = failed(faulty, session, ada)
-    other = make_session(faulty)
-
-    refused = browser.post(f"/sessions/{other.session_id}/turns/", {"nonce": f"retry-{first.pk}", "prompt": "Mine"})
-
-    assert refused.status_code == 422
-    assert "Mine</textarea>" in refused.content.decode()
-    assert not Turn.objects.filter(session=other).exists()
-    script(faulty, session, ANSWER)
-    assert ended(retry(running.RUNNERS, first, actor=ada, origin=ORIGIN)).retry_of == first
-
-
-def test_a_button_that_is_refused_leaves_the_box_to_what_is_typed_there(
-    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
-) -> None:
-    first = failed(faulty, session, ada)
-    second = put(slow(faulty, session), ada, "And how?")
-    address, form = f"/sessions/{session.session_id}/turns/", {"nonce": f"retry-{first.pk}", "prompt": first.prompt}
-
-    part = browser.post(address, form, headers={"HX-Request": "true"})
-    page = browser.post(address, form)
-
-    assert (part.status_code, part["HX-Retarget"]) == (409, "#composer-problem")
-    assert TurnRunning.sentence in (said := part.content.decode())
-    assert (f'data-running="{second.number}"' in said, "<textarea" in said) == (True, False)
-    assert page.status_code == 409
-    assert TurnRunning.sentence in (shown := page.content.decode())
-    assert f"{first.prompt}</textarea>" not in shown
-
-
-@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "part"])
-def test_a_button_in_a_session_that_is_gone_leads_into_a_new_one(
-    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, headers: dict[str, str]
-) -> None:
-    first = failed(faulty, session, ada)
-    mark_gone(session)
-
-    refused = browser.post(f"/sessions/{session.session_id}/turns/", {"nonce": f"retry-{first.pk}"}, headers=headers)
-
-    assert refused.status_code == 409
-    assert re.search(r'href="/sessions/new/\?from=[^"]+question=unsent-', refused.content.decode())
 
 
 @pytest.mark.parametrize("before", [{}, {"first_asked_at": datetime(2026, 1, 2, tzinfo=UTC), "questions": 5}])
