@@ -244,9 +244,11 @@ def test_an_answer_asked_for_elsewhere_comes_into_an_open_page_with_what_there_i
     until(lambda: turn.log.filter(type="text_delta").exists())
 
     came = read(browser.get(f"/sessions/{session.session_id}/turns/newer/?after=0", headers=HTMX))
+    opened = read(browser.get(f"/sessions/{session.session_id}/"))
 
-    assert came.one(id="turn-1-tail").text == "Because"
-    assert came.one(id="turn-1-doing").text == "Writing…"
+    for page in (came, opened):
+        assert page.one(id="turn-1-tail").text == "Because"
+        assert page.one(id="turn-1-doing").text == "Writing…"
 
 
 # --- the queue ------------------------------------------------------------------------------------------------------

@@ -104,6 +104,9 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     assert (ledger(other.pk).newest, ledger(other.pk).late) == (1, 0)
 
     Turn.objects.filter(session=session, number=2).update(state=TurnState.STOPPED)
+    assert ledger(session.pk).late == 0, "LlamaCloud finished it all the same"
+    Turn.objects.filter(session=session, number=2).update(position=None)
+    assert ledger(session.pk).late == 1
     assert ledger(session.pk).explanation == "The question waits for its turn", "another was asked since"
     Turn.objects.filter(session=session, number=3).delete()
     assert "was stopped" in ledger(session.pk).explanation
