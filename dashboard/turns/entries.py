@@ -50,7 +50,6 @@ class Item:
     work: Callable[[], Any] | None
     ends: bool
     holder: str
-    at_once: bool = True
     done: Future[Any] = field(default_factory=Future)
 
 

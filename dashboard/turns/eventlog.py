@@ -1,12 +1,14 @@
 """The event log: durable first, then visible; one writer a process, group-committing (decision 5).
 
 Whoever runs a turn appends entries here. One thread writes what all turns of the process have appended, in one
-transaction at a time and at most every ``GROUP`` seconds; only then do watchers see it. Watchers of a turn that runs in
+transaction at a time and at most every ``GROUP`` seconds; only then do watchers see it. Frames wait for each other:
+whoever reads answers says when it has read all of them on (:meth:`EventLog.write`). Watchers of a turn that runs in
 this process are woken from memory; those of a turn that runs elsewhere share one short poll of the database.
 """
 
 from __future__ import annotations
 
+import collections
 import logging
 import queue
 import random
@@ -25,8 +27,9 @@ from dashboard.turns.entries import Item, LeaseLost, is_stored, look, parts_of, 
 log = logging.getLogger(__name__)
 
 GROUP = 0.010
-"""Seconds between two commits, each of which takes along what came meanwhile; what somebody waits for is written at
-once by an idle writer."""
+"""Seconds between two commits, each of which takes along what came meanwhile."""
+GATHERED = 100
+"""Entries that wait for company at most."""
 BEAT = 0.1
 """Seconds between two frames of an answer. All answers of a process keep one beat, so that a commit takes them all."""
 FOLLOW_EVERY = 0.15
@@ -44,7 +47,9 @@ class EventLog:
     """This process's way to the log."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._items: collections.deque[Item] = collections.deque()
+        # True: write what is there; False: and then end.
+        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._has_to_follow = threading.Event()
         self._channels: dict[int, Channel] = {}
@@ -76,19 +81,24 @@ class EventLog:
             work: database work of the same turn, done in the same transaction.
             holder: whose lease must stand, or no entry is stored: a process that slept must not add to a turn that
                 another one has ended meanwhile.
-            at_once: whether somebody waits for it; otherwise it waits ``GROUP`` seconds for what other turns append.
+            at_once: whether it is written now; otherwise with what comes next, at :meth:`write` at the latest.
 
         Returns:
             a future of what ``work`` returned, or of :class:`LeaseLost`; callers need not wait for it.
         """
-        return self._put(Item(turn_id, entries, work, False, holder, at_once))
+        return self._put(Item(turn_id, entries, work, False, holder), at_once=at_once)
 
     def finish(self, turn_id: int, entries: Sequence[Entry], work: Callable[[], bool], *, holder: str) -> Future[Any]:
         """Store the last entries with the work that ends the turn; watchers then see the end.
 
         As :meth:`append`, but nothing at all is stored if ``work`` says that it has not ended the turn.
         """
-        return self._put(Item(turn_id, entries, work, True, holder))
+        return self._put(Item(turn_id, entries, work, True, holder), at_once=True)
+
+    def write(self) -> None:
+        """Write what was appended to wait for company: there is no more of it for now."""
+        if self._items:
+            self._calls.put(True)
 
     def open(self, turn_id: int) -> Channel:
         """The channel of a turn that starts to run in this process."""
@@ -129,7 +139,7 @@ class EventLog:
         """Write what waits, then end both threads and close their connections; nothing can be appended any more."""
         self._closed.set()
         self._has_to_follow.set()
-        self._queue.put(None)
+        self._calls.put(False)
         for thread in self._threads:
             thread.join(timeout=5)
 
@@ -161,8 +171,10 @@ class EventLog:
             channel.watchers -= 1
             channel.touched = time.monotonic()
 
-    def _put(self, item: Item) -> Future[Any]:
-        self._queue.put(item)
+    def _put(self, item: Item, *, at_once: bool) -> Future[Any]:
+        self._items.append(item)
+        if at_once or len(self._items) >= GATHERED:
+            self._calls.put(True)
         if not self._threads:
             with self._lock:
                 self._start()
@@ -178,20 +190,16 @@ class EventLog:
     # --- writing --------------------------------------------------------------------------------------------------
 
     def _write_for_ever(self) -> None:
-        goes_on, rested = True, False
+        goes_on = True
         while goes_on:
-            batch = [self._queue.get()]
-            if not rested and batch[0] is not None and not batch[0].at_once:
-                time.sleep(GROUP)
+            goes_on = self._calls.get()
             began = time.monotonic()
-            while not self._queue.empty():
-                batch.append(self._queue.get())
-            goes_on = None not in batch
-            items = [item for item in batch if item is not None]
+            while not self._calls.empty():
+                goes_on = self._calls.get() and goes_on
+            items = [self._items.popleft() for _ in range(len(self._items))]
             for part in parts_of(items):
                 self._commit(part)
-            rested = not self._queue.empty()
-            if rested:
+            if not self._calls.empty():
                 time.sleep(max(0.0, GROUP - (time.monotonic() - began)))
         connection.close()
 

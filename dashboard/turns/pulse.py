@@ -159,10 +159,12 @@ class Pulse:
 
     Args:
         until_beat: seconds until the next moment at which answers are read on that were left to gather.
+        all_read: is called when everything that came was taken, of all answers that had something.
     """
 
-    def __init__(self, until_beat: Callable[[], float]) -> None:
+    def __init__(self, until_beat: Callable[[], float], all_read: Callable[[], None]) -> None:
         self._until_beat = until_beat
+        self._all_read = all_read
         self._coming: queue.SimpleQueue[tuple[_Reading, Now]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waker: int | None = None
@@ -182,13 +184,19 @@ class Pulse:
             Exception: what the stream raises, or ``take`` or ``caught_up``.
         """
         reading = _Reading(stream, take, caught_up)
-        now = reading.go_on()
+        now = self._go_on(reading)
         while now is not Now.OVER:
             reading.handed_back = Future()
             self._lend(reading, now)
             now = reading.handed_back.result()
             if now is Now.HAS_MUCH:
-                now = reading.go_on()
+                now = self._go_on(reading)
+
+    def _go_on(self, reading: _Reading) -> Now:
+        try:
+            return reading.go_on()
+        finally:
+            self._all_read()
 
     def _lend(self, reading: _Reading, now: Now) -> None:
         with self._lock:
@@ -221,6 +229,7 @@ class Pulse:
                         streams.see_to(reading)
                     while not self._coming.empty():
                         streams.see_to(*self._coming.get())
+                    self._all_read()
                     if not streams and self._ends():
                         return
             except BaseException as error:

@@ -147,7 +147,7 @@ class Run:
             self._began_at = self._began_at or now
             if now >= self._began_at + LATE:
                 self._began_at = now
-                self._write(self._answer.frame())
+                self._write(self._answer.frame(), at_once=True)
         elif isinstance(event, upstream.UserInput):
             # It tells a reader nothing new: it is stored together with what comes next.
             self._write(entries[:-1])
@@ -165,7 +165,7 @@ class Run:
         grew, self._grew, self._began_at = self._grew, False, None
         return grew
 
-    def _write(self, entries: list[Entry]) -> None:
+    def _write(self, entries: list[Entry], *, at_once: bool = False) -> None:
         if not entries:
             return
         if self._written is not None and self._written.done():
@@ -176,8 +176,9 @@ class Run:
         if self.turn.first_token_at is None and any(entry.type in ("text_delta", "text") for entry in entries):
             self.turn.first_token_at = now = timezone.now()
             work = partial(update, Turn, self.turn.pk, first_token_at=now)
-        # Who waits for a first token must not wait for company too.
-        self._written = self._log.append(self.turn.pk, entries, work, holder=self._holder, at_once=work is not None)
+        # Who waits for a first token must not wait for other answers to be read too.
+        at_once = at_once or work is not None
+        self._written = self._log.append(self.turn.pk, entries, work, holder=self._holder, at_once=at_once)
 
     def _broken(self, error: upstream.UpstreamError, *, may_wait: bool) -> bool:
         """The stream did not come to its end: find out what that means, and whether to ask again."""
@@ -205,7 +206,7 @@ class Run:
 
     def _recover(self) -> None:
         """Read the answer back, a few times; what came already is shown until something better is found."""
-        self._write(self._answer.frame())
+        self._write(self._answer.frame(), at_once=True)
         recovery = recover(self._client, self.turn, self._wait, give_up=lambda: self.stopped or self.abandoned)
         if recovery.answer is not None:
             self._replace(recovery.answer)

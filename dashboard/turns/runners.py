@@ -54,7 +54,7 @@ class Runners:
         self.holder = f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._client = client
         self._log = event_log
-        self._pulse = Pulse(event_log.until_beat)
+        self._pulse = Pulse(event_log.until_beat, event_log.write)
         self._runs: dict[int, Run] = {}
         self.closing = False
         self._reaping: dict[int, threading.Event] = {}

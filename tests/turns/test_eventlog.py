@@ -326,10 +326,9 @@ def test_no_two_ends_are_in_one_transaction(log: EventLog, turn: Turn, catalog: 
     assert happened == ["first", "first is stored", "second", "second is stored"]
 
 
-def test_what_nobody_waits_for_is_written_with_what_comes_next(
+def test_what_nobody_waits_for_is_written_together_when_no_more_comes(
     log: EventLog, turn: Turn, catalog: FaultyServer, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventlog, "GROUP", 1.0)
     other = running_turn(make_session(catalog), ada)
     batches: list[set[int]] = []
     store = entries_module.store
@@ -340,12 +339,28 @@ def test_what_nobody_waits_for_is_written_with_what_comes_next(
 
     monkeypatch.setattr(eventlog, "store", noted)
 
-    first = log.append(turn.pk, [entry(1)], holder="me", at_once=False)
+    appended = [log.append(one.pk, [entry(1)], holder="me", at_once=False) for one in (turn, other)]
     time.sleep(0.2)
-    log.append(other.pk, [entry(1)], holder="me", at_once=False).result(10)
+    assert not any(one.done() for one in appended)
+    log.write()
 
-    assert first.done()
+    assert [one.result(10) for one in appended] == [None, None]
     assert batches == [{turn.pk, other.pk}]
+
+
+def test_what_nobody_waits_for_goes_along_with_what_somebody_does(log: EventLog, turn: Turn) -> None:
+    waits = log.append(turn.pk, [entry(1)], holder="me", at_once=False)
+    log.append(turn.pk, [entry(2)], holder="me").result(10)
+    assert waits.done()
+    assert [found.number for found in read_entries(turn.pk)] == [1, 2]
+
+
+def test_no_more_wait_for_company_than_a_moment_brings(
+    log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventlog, "GATHERED", 3)
+    appended = [log.append(turn.pk, [entry(number)], holder="me", at_once=False) for number in range(1, 4)]
+    assert [one.result(10) for one in appended] == [None] * 3
 
 
 def test_a_first_token_waits_for_nobody(log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:

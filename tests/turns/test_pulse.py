@@ -24,6 +24,10 @@ def no_rest() -> bool:
     return False
 
 
+def nothing() -> None:
+    """What is done when all that came was taken."""
+
+
 class Reader(threading.Thread):
     """Reads one answer by a pulse, and notes each event with the thread that took it and when."""
 
@@ -66,7 +70,7 @@ class Reader(threading.Thread):
 
 @pytest.fixture
 def pulse() -> Pulse:
-    return Pulse(lambda: 0.05)
+    return Pulse(lambda: 0.05, nothing)
 
 
 def together(*readers: Reader) -> None:
@@ -198,10 +202,26 @@ def test_what_rests_is_read_together_at_the_next_beat(faulty: FaultyServer) -> N
         looks.append(len(reader.text))
         return grew
 
-    reader = Reader(faulty, Pulse(lambda: 1.0), "ses-1", answer, caught_up=caught_up)
+    reader = Reader(faulty, Pulse(lambda: 1.0, nothing), "ses-1", answer, caught_up=caught_up)
     together(reader)
 
     assert [count for count in dict.fromkeys(looks) if count] == [1, 6]
+
+
+def test_when_all_are_read_that_is_said_once_for_all(faulty: FaultyServer) -> None:
+    said: list[str] = []
+    pulse = Pulse(lambda: 0.5, lambda: said.append("all read"))
+    answer = event_stream((0.2, sse(delta("a"))), *[(0.1, sse(delta("b")))] * 8, sse(stop()))
+
+    def saying(name: str) -> Callable[[upstream.Event], None]:
+        return lambda _: said.append(name)
+
+    names = "ses-1", "ses-2"
+    together(*(Reader(faulty, pulse, name, answer, take=saying(name), caught_up=lambda: True) for name in names))
+
+    passes = [set(one.split()) for one in " ".join(said).replace("all read", "|").split("|")]
+    assert set(names) in passes
+    assert not passes[-1], "the last words are followed by it too"
 
 
 def test_a_pulse_that_has_ended_leaves_nothing_open(faulty: FaultyServer, pulse: Pulse) -> None:
@@ -215,7 +235,7 @@ def test_a_pulse_that_has_ended_leaves_nothing_open(faulty: FaultyServer, pulse:
 
 
 def test_whoever_comes_later_does_not_put_off_the_beat_of_the_others(faulty: FaultyServer) -> None:
-    pulse = Pulse(lambda: 1.0)
+    pulse = Pulse(lambda: 1.0, nothing)
     answer = event_stream((0.1, sse(delta("so "))), *[(0.1, sse(delta("so ")))] * 30, sse(stop()))
     readers, began = [], time.monotonic()
     for number in range(6):
