@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 LOOK_UP = 1.0
 """Seconds between two looks at streams that say nothing: none of them notices by itself how long it has been silent."""
+LINGER = 30.0
+"""Seconds the thread waits for another stream when there is none, before it ends."""
 SLICE = 0.02
 """Seconds spent on one stream before others have their turn."""
 HEAVY = 4_000
@@ -102,7 +104,7 @@ class _Streams:
 
     def due(self) -> list[_Reading]:
         """Wait until some are to be read on, or until woken."""
-        patience = min(self._beat_at, self._look_at) - time.monotonic()
+        patience = min(self._beat_at, self._look_at) - time.monotonic() if self else LINGER
         due = dict.fromkeys(key.data for key, _ in self._selector.select(max(0.0, patience)))
         if None in due:
             del due[None]
@@ -225,12 +227,13 @@ class Pulse:
         with streams:
             try:
                 while True:
+                    was_idle = not streams
                     for reading in streams.due():
                         streams.see_to(reading)
                     while not self._coming.empty():
                         streams.see_to(*self._coming.get())
                     self._all_read()
-                    if not streams and self._ends():
+                    if was_idle and not streams and self._ends():
                         return
             except BaseException as error:
                 # Nobody may wait for this thread for ever.

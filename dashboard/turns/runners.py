@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from django.db import Error, close_old_connections, connection, transaction
 from django.utils import timezone
@@ -29,6 +30,7 @@ from dashboard.turns.recover import STILL_OPEN, Recovery, recover
 from dashboard.turns.run import Run
 from dashboard.turns.standing import may_run, places_in_queue, running_by_person, to_see_to
 from dashboard.turns.states import TurnState
+from dashboard.turns.threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Runners:
         self._client = client
         self._log = event_log
         self._pulse = Pulse(event_log.until_beat, event_log.write)
+        self._threads = Threads("turn-run")
         self._runs: dict[int, Run] = {}
         self.closing = False
         self._reaping: dict[int, threading.Event] = {}
@@ -72,7 +75,7 @@ class Runners:
             self._runs[turn.pk] = run
         self.keep(at_once=self._is_idle)
         try:
-            threading.Thread(target=self._run, args=(run,), name=f"turn-{turn.pk}", daemon=True).start()
+            self._threads.do(partial(self._run, run))
         except RuntimeError:
             # No thread to be had: its lease must not be renewed as if it ran.
             self._forget(run)

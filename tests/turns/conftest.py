@@ -15,8 +15,10 @@ from django.db import connection, transaction
 
 from dashboard.audit.trail import Origin
 from dashboard.chats.models import ChatSession
+from dashboard.turns import pulse as pulse_module
 from dashboard.turns import recover as recover_module
 from dashboard.turns import run as run_module
+from dashboard.turns import threads as threads_module
 from dashboard.turns.ask import ask
 from dashboard.turns.entries import read_entries
 from dashboard.turns.eventlog import EVENT_LOG
@@ -43,6 +45,9 @@ def process(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (0.05, 0.1, 0.1, 0.2, 0.2))
     monkeypatch.setattr(run_module, "ASK_AGAIN_EVERY", 0.1)
     monkeypatch.setattr(run_module, "BUSY_FOR", 1.0)
+    # No thread outlives what it was started for, to be counted by another test.
+    monkeypatch.setattr(pulse_module, "LINGER", 0.0)
+    monkeypatch.setattr(threads_module, "KEPT", 0.0)
     running._start_afresh()
     yield
     running.RUNNERS.drain(0)

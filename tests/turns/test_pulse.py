@@ -234,6 +234,20 @@ def test_a_pulse_that_has_ended_leaves_nothing_open(faulty: FaultyServer, pulse:
     assert open_files_after(2) + 10 > open_files_after(10)
 
 
+def test_the_next_answer_finds_the_pulse_awake_and_it_ends_when_none_comes(
+    faulty: FaultyServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse_module, "LINGER", 1.0)
+    seen = []
+    for _ in range(2):
+        together(Reader(faulty, pulse, "ses-1", event_stream((0.1, sse(question())), (0.2, sse(stop())))))
+        seen += [thread.ident for thread in threading.enumerate() if thread.name == "pulse"]
+
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+    until(lambda: pulses() == 0)
+
+
 def test_whoever_comes_later_does_not_put_off_the_beat_of_the_others(faulty: FaultyServer) -> None:
     pulse = Pulse(lambda: 1.0, nothing)
     answer = event_stream((0.1, sse(delta("so "))), *[(0.1, sse(delta("so ")))] * 30, sse(stop()))

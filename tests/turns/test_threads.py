@@ -1,0 +1,93 @@
+"""Threads are taken again for the next run, and there is always one more."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+import pytest
+
+from dashboard.turns import threads as threads_module
+from dashboard.turns.threads import Threads
+from tests.turns.conftest import until
+
+
+@pytest.fixture
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Threads:
+    monkeypatch.setattr(threads_module, "KEPT", 1.0)
+    return Threads(request.node.name)
+
+
+def kept(threads: Threads) -> int:
+    return sum(thread.name == threads._name for thread in threading.enumerate())
+
+
+def done_in(threads: Threads) -> int:
+    """The thread that did a piece of work, once it is free again."""
+    did: list[int] = []
+    free = threads._free
+    threads.do(lambda: did.append(threading.get_ident()))
+    until(lambda: did and threads._free >= max(1, free))
+    return did[0]
+
+
+def test_who_is_done_takes_the_next(threads: Threads) -> None:
+    assert len({done_in(threads) for _ in range(5)}) == 1
+
+
+def test_all_work_begins_at_once_however_much_is_under_way(threads: Threads) -> None:
+    done_in(threads)
+    all_here = threading.Barrier(9, timeout=10)
+
+    def meet() -> None:
+        all_here.wait()
+
+    for _ in range(8):
+        threads.do(meet)
+    all_here.wait()
+    until(lambda: threads._free == 8)
+    assert kept(threads) == 8
+
+
+def test_who_waits_in_vain_ends_and_the_next_work_is_done_all_the_same(threads: Threads) -> None:
+    first = done_in(threads)
+    until(lambda: kept(threads) == 0)
+    assert threads._free == 0
+    assert first
+    assert done_in(threads)
+
+
+def test_work_given_at_the_moment_of_the_end_is_not_lost(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads_module, "KEPT", 0.0005)
+    did: list[int] = []
+    for number in range(500):
+        threads.do(partial(did.append, number))
+        threading.Event().wait(0.0004)
+    until(lambda: len(did) == 500)
+    assert sorted(did) == list(range(500))
+
+
+def test_nothing_of_the_work_is_kept_with_the_thread(threads: Threads) -> None:
+    class Held:
+        gone = False
+
+        def __call__(self) -> None:
+            """Be done."""
+
+        def __del__(self) -> None:
+            Held.gone = True
+
+    threads.do(Held())
+    until(lambda: Held.gone)
+    assert kept(threads) == 1
+
+
+def test_without_a_thread_to_be_had_that_is_said(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            threads.do(lambda: None)
+    assert done_in(threads)
