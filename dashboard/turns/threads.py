@@ -10,6 +10,8 @@ KEPT = 30.0
 """Seconds a thread waits for more work before it ends."""
 
 Work = Callable[[], None]
+Given = tuple[Work, threading.Lock]
+"""A piece of work, and what is released when it begins."""
 
 
 class Threads:
@@ -23,32 +25,41 @@ class Threads:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Given] = queue.SimpleQueue()
         self._free = 0
         self._lock = threading.Lock()
 
     def do(self, work: Work) -> None:
-        """Do it; nobody waits for that.
+        """Do it; it has begun when this returns, and nobody waits for its end.
 
         Raises:
             RuntimeError: there is no thread to be had.
         """
+        begins = threading.Lock()
+        begins.acquire()
         with self._lock:
-            if self._free:
+            is_free = self._free > 0
+            if is_free:
                 self._free -= 1
-                self._work.put(work)
-                return
-        threading.Thread(target=self._go_on, args=([work],), name=self._name, daemon=True).start()
+                self._work.put((work, begins))
+        if is_free:
+            # Or it would begin when whoever asked for it has nothing more to do.
+            begins.acquire()
+            return
+        threading.Thread(target=self._go_on, args=([(work, begins)],), name=self._name, daemon=True).start()
 
-    def _go_on(self, given: list[Work]) -> None:
+    def _go_on(self, first: list[Given]) -> None:
         # Popped and dropped: what work holds must not be kept as long as the thread, which keeps its arguments.
-        work: Work | None = given.pop()
-        while work is not None:
+        given: Given | None = first.pop()
+        while given is not None:
+            work, begins = given
+            begins.release()
             work()
-            work = None
-            work = self._next()
+            del work
+            given = None
+            given = self._next()
 
-    def _next(self) -> Work | None:
+    def _next(self) -> Given | None:
         with self._lock:
             self._free += 1
         try:
