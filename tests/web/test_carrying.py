@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -156,3 +157,28 @@ def test_a_question_that_was_asked_is_not_offered_again(session: ChatSession, ad
     ChatSession.objects.filter(follows=session).update(questions=1, first_asked_at=timezone.now())
 
     assert typed(read(browser.get(followed))) == ""
+
+
+def test_who_was_signed_out_while_typing_without_javascript_is_shown_the_question(
+    catalog: FaultyServer, session: ChatSession
+) -> None:
+    address = f"/sessions/{session.session_id}/"
+    prompt = f"\n {LONG[:900]}\n\nAnd <b>why</b>?\u200b\n"
+    response = Client().post(f"{address}turns/", {"prompt": prompt, "nonce": "one"})
+
+    page = read(response)
+    assert response.status_code == 403
+    assert html.unescape(response.content.decode()).partition("readonly>\n")[2].startswith(f"{prompt}</textarea>")
+    (sign_in,) = (one["href"] for one in page.all("a") if one.text == "Sign in" and "next=" in one["href"])
+    assert parse_qs(urlsplit(sign_in).query)["next"] == [address]
+    assert not Turn.objects.exists()
+    assert not catalog.received("POST")
+
+
+@pytest.mark.parametrize(("prompt", "headers"), [(LONG, {"HX-Request": "true"}), ("", {}), (" ", {})])
+def test_who_was_signed_out_with_a_draft_that_is_kept_or_with_none_just_signs_in(
+    session: ChatSession, prompt: str, headers: dict[str, str]
+) -> None:
+    response = Client().post(f"/sessions/{session.session_id}/turns/", {"prompt": prompt}, headers=headers)
+    assert response.status_code == 302
+    assert urlsplit(response["Location"]).path == "/accounts/login/"

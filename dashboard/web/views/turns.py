@@ -8,9 +8,10 @@ from functools import wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.middleware.csrf import get_token
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
@@ -47,7 +48,21 @@ def _takes_a_form(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
     return posted
 
 
-@login_required
+def _keeps_words(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Who was signed out meanwhile is shown their question, to copy: without JavaScript no browser keeps a draft."""
+
+    @wraps(view)
+    def asked(request: Request, session_id: str) -> HttpResponse:
+        prompt = request.POST.get("prompt", "")
+        if request.user.is_active or request.htmx or not prompt.strip():  # nobody is active
+            return login_required(view)(request, session_id)
+        sign_in_url = redirect_to_login(reverse("session-detail", args=[session_id])).url
+        return render(request, "turns/signed_out.html", {"prompt": prompt, "sign_in_url": sign_in_url}, status=403)
+
+    return asked
+
+
+@_keeps_words
 @_takes_a_form
 def ask_question(request: Request, session_id: str) -> HttpResponse:
     """Take a question; the answer is watched on the session's page."""
