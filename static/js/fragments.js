@@ -3,8 +3,9 @@
 (() => {
   // What a person did is told of; what the page asks for by itself will be asked for again.
   const fail = ({ sourceElement: element, request }, status) => {
-    if (request.method === "GET" && !element.matches("form, select")) return;
-    document.dispatchEvent(new CustomEvent("corral:problem", { detail: { form: element.closest("form"), status } }));
+    if (request.method === "GET" && !element.matches("form, select, a, .step-box")) return;
+    const form = element.closest("form, .steps");
+    document.dispatchEvent(new CustomEvent("corral:problem", { detail: { form, status } }));
   };
 
   document.addEventListener("htmx:before:response", (event) => {

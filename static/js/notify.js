@@ -11,7 +11,8 @@
   const tell = (number, state) => {
     if (toldOf.has(number)) return;
     toldOf.add(number);
-    const words = WORDS[state] ?? WORDS.answered;
+    const brokeOff = state === "failed" && document.getElementById(`turn-${number}-answer`)?.textContent.trim();
+    const words = brokeOff ? "The answer broke off" : WORDS[state] ?? WORDS.answered;
     document.dispatchEvent(new CustomEvent("corral:announce", { detail: { text: words, keep: true } }));
     if (!away()) return;
     if (words === "Answer ready" && !document.title.startsWith(READY)) document.title = READY + document.title;

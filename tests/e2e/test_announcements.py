@@ -7,7 +7,9 @@ from playwright.sync_api import Page, expect
 from tests.e2e.browser import NARROW, announced
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
+from tests.e2e.talk import brisk_home, open_session
 
+__all__ = ["brisk_home"]
 FULL = "10 of 10 chosen. That is the most a session can hold: untick one to choose another."
 
 
@@ -77,3 +79,22 @@ def test_on_a_phone_the_reason_stands_below_the_boxes_that_are_held_back(visit: 
 
     expect(reason).to_be_in_viewport(ratio=1)
     assert page.evaluate("document.elementFromPoint(160, innerHeight - 75).className") == "picker-full"
+
+
+def test_an_answer_that_broke_off_is_not_called_none(visit: Visit, brisk_home: House) -> None:
+    """As the page stands when each has ended: with the words that came, and with none."""
+    page = open_session(visit, brisk_home)
+    for number, words, said in ((98, "So far", "The answer broke off"), (99, "", "The question was not answered")):
+        page.evaluate(
+            """([number, words]) => {
+              const answer = Object.assign(document.createElement("div"), {
+                id: `turn-${number}-answer`,
+                textContent: words,
+              });
+              document.body.append(answer);
+              const detail = { number: String(number), state: "failed" };
+              document.dispatchEvent(new CustomEvent("corral:answered", { detail }));
+            }""",
+            [number, words],
+        )
+        announced(page, said)
