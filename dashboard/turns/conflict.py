@@ -37,7 +37,7 @@ def which_conflict(client: upstream.LlamaCloud, turn: Turn) -> str:
         return upstream.Conflict.sentence
     history = list(split(detail.events))
     others = set() if detail.index_ids is None else set(detail.index_ids) ^ set(turn.index_ids)
-    before = Turn.objects.asked().filter(session=turn.session_id, number__lt=turn.number)
+    before = Turn.objects.accepted().filter(session=turn.session_id, number__lt=turn.number)
     last = before.order_by("-number").first()
     connection.close()
     if history and not history[-1].is_complete:

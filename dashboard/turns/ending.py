@@ -49,7 +49,7 @@ def take_back(turn: Turn) -> None:
     session.update(history_of="")
     session.filter(questions__gt=0).update(questions=F("questions") - 1)
     others = Turn.objects.filter(session=turn.session_id).exclude(pk=turn.pk)
-    if not others.asked().exists():
+    if not others.accepted().exists():
         session.update(first_asked_at=None)
 
 

@@ -184,8 +184,8 @@ class EventLog:
         if not self._threads:
             for target in (self._write_for_ever, self._follow_for_ever):
                 thread = threading.Thread(target=target, name=f"eventlog-{target.__name__.strip('_')}", daemon=True)
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)
 
     # --- writing --------------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> int:
 
 def is_unread(session: ChatSession) -> bool:
     """Whether LlamaCloud is known to have more questions than the conversation shows."""
-    asked = Turn.objects.filter(session=session).asked()
+    asked = Turn.objects.filter(session=session).accepted()
     return bool(session.questions) and asked.count() < (session.questions or 0)
 
 
@@ -72,7 +72,7 @@ def _places(session: ChatSession, among: Sequence[int] | None = None) -> set[int
 
 def _unplaced(session: ChatSession) -> list[Turn]:
     """The turns asked here whose place is not known: first those that surely have one, then those that may."""
-    turns = Turn.objects.filter(session=session, position=None).asked()
+    turns = Turn.objects.filter(session=session, position=None).accepted()
     return sorted(turns.order_by("number"), key=lambda turn: turn.state in LATE)
 
 

@@ -31,7 +31,7 @@ class TurnQuerySet(models.QuerySet["Turn"]):
         """Those waiting for their place."""
         return self.filter(state=TurnState.QUEUED)
 
-    def asked(self) -> TurnQuerySet:
+    def accepted(self) -> TurnQuerySet:
         """Those LlamaCloud's history may have: neither refused before an answer began, nor never sent."""
         return self.filter(error_code="")
 

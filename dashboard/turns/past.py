@@ -72,7 +72,7 @@ def find(turn: Turn, history: Sequence[PastTurn]) -> PastTurn | None:
         and (high is None or past.position < high)
     ]
     earlier = others.filter(position=None, number__lt=turn.number, prompt=turn.prompt, log__isnull=False)
-    ahead = earlier.asked().distinct().count()
+    ahead = earlier.accepted().distinct().count()
     return alike[ahead] if len(alike) > ahead else None
 
 

@@ -25,6 +25,8 @@ LINGER = 30.0
 """Seconds the thread waits for another stream when there is none, before it ends."""
 SLICE = 0.02
 """Seconds spent on one stream before others have their turn."""
+TOGETHER = 0.05
+"""Seconds spent on many streams before what was read of the first ones is not kept waiting for the others."""
 HEAVY = 4_000
 """Characters that are too many to be taken while others wait: they may be rendered (a millisecond for 300)."""
 RENDERED = (upstream.TextDelta, upstream.ThinkingDelta, upstream.Text)
@@ -47,6 +49,7 @@ class _Reading:
     stream: upstream.TurnStream
     take: Callable[[upstream.Event], None]
     caught_up: Callable[[], bool]
+    all_read: Callable[[], None]
     heavy: upstream.Event | None = None
     handed_back: Future[Now] = field(default_factory=Future)
 
@@ -69,6 +72,9 @@ class _Reading:
                     self.heavy = event
                     return Now.HAS_MUCH
                 self.take(event)
+            elif not others_wait:
+                # The end of a part; all of them may take long.
+                self.all_read()
             if others_wait and time.monotonic() > ends:
                 return Now.HAS_MUCH
         return Now.OVER
@@ -161,7 +167,8 @@ class Pulse:
 
     Args:
         until_beat: seconds until the next moment at which answers are read on that were left to gather.
-        all_read: is called when everything that came was taken, of all answers that had something.
+        all_read: is called when everything that came was taken, of all answers that had something, or of some if that
+            takes long.
     """
 
     def __init__(self, until_beat: Callable[[], float], all_read: Callable[[], None]) -> None:
@@ -185,7 +192,7 @@ class Pulse:
         Raises:
             Exception: what the stream raises, or ``take`` or ``caught_up``.
         """
-        reading = _Reading(stream, take, caught_up)
+        reading = _Reading(stream, take, caught_up, self._all_read)
         now = self._go_on(reading)
         while now is not Now.OVER:
             reading.handed_back = Future()
@@ -228,17 +235,25 @@ class Pulse:
             try:
                 while True:
                     was_idle = not streams
-                    for reading in streams.due():
-                        streams.see_to(reading)
-                    while not self._coming.empty():
-                        streams.see_to(*self._coming.get())
-                    self._all_read()
+                    self._see_to(streams)
                     if was_idle and not streams and self._ends():
                         return
             except BaseException as error:
                 # Nobody may wait for this thread for ever.
                 log.exception("The answers of this process could not be read on")
                 self._give_up(streams, error)
+
+    def _see_to(self, streams: _Streams) -> None:
+        """One pass over those that are due; by itself, so that nothing of them is held while no more come."""
+        due, began = streams.due(), time.monotonic()
+        for reading in due:
+            streams.see_to(reading)
+            if time.monotonic() > began + TOGETHER:
+                self._all_read()
+                began = time.monotonic()
+        while not self._coming.empty():
+            streams.see_to(*self._coming.get())
+        self._all_read()
 
     def _ends(self) -> bool:
         """Whether nothing is left to read; then the thread ends, and the next stream starts another."""
@@ -249,6 +264,7 @@ class Pulse:
             return True
 
     def _give_up(self, streams: _Streams, error: BaseException) -> None:
+        self._all_read()
         with self._lock:
             self._leave()
             streams.give_up(error)

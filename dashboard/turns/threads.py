@@ -65,9 +65,13 @@ class Threads:
         try:
             return self._work.get(timeout=KEPT)
         except queue.Empty:
-            with self._lock:
-                # Somebody may have counted on this thread at the last moment.
-                if not self._work.empty():
-                    return self._work.get()
+            return self._last_chance()
+
+    def _last_chance(self) -> Given | None:
+        """What came at the last moment for a thread that waited in vain, if no other took it."""
+        with self._lock:
+            try:
+                return self._work.get_nowait()
+            except queue.Empty:
                 self._free -= 1
                 return None

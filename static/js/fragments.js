@@ -3,9 +3,10 @@
 (() => {
   // What a person did is told of; what the page asks for by itself will be asked for again.
   const fail = ({ sourceElement: element, request }, status) => {
-    if (request.method === "GET" && !element.matches("form, select, a, .step-box")) return;
-    const form = element.closest("form, .steps");
-    document.dispatchEvent(new CustomEvent("corral:problem", { detail: { form, status } }));
+    const isRead = request.method === "GET";
+    if (isRead && !element.matches("form, select, a, details[open] > .step-box")) return;
+    const detail = { form: element.closest("form, .steps"), status, isRead };
+    document.dispatchEvent(new CustomEvent("corral:problem", { detail }));
   };
 
   document.addEventListener("htmx:before:response", (event) => {

@@ -11,7 +11,8 @@
   const tell = (number, state) => {
     if (toldOf.has(number)) return;
     toldOf.add(number);
-    const brokeOff = state === "failed" && document.getElementById(`turn-${number}-answer`)?.textContent.trim();
+    const hasWords = (part) => document.getElementById(`turn-${number}-${part}`)?.textContent.trim();
+    const brokeOff = state === "failed" && ["answer", "tail"].some(hasWords);
     const words = brokeOff ? "The answer broke off" : WORDS[state] ?? WORDS.answered;
     document.dispatchEvent(new CustomEvent("corral:announce", { detail: { text: words, keep: true } }));
     if (!away()) return;

@@ -1,6 +1,7 @@
 // What did not get through to Corral is said where the eye is: in the form that was sent, for a question in the composer,
 // in the steps that were opened, else above the page. It goes with the next try; what may have passed by itself goes as soon as Corral answers again.
-// document.dispatchEvent(new CustomEvent("corral:problem", {detail: {form, status}})), without a status if nothing came.
+// document.dispatchEvent(new CustomEvent("corral:problem", {detail: {form, status, isRead}})), without a status if nothing
+// came; isRead if it would have changed nothing.
 (() => {
   const AT_LEAST = 4000; // milliseconds, to be read in
   const banner = document.getElementById("problem");
@@ -26,11 +27,15 @@
     return button;
   };
 
-  document.addEventListener("corral:problem", ({ detail: { form, status } }) => {
+  document.addEventListener("corral:problem", ({ detail: { form, status, isRead } }) => {
+    // What a page reads on by itself does not take the place of what somebody could not send.
+    if (!form && shown && shown.place !== banner) return;
     const kept = form?.matches("[data-ask]") ? "Your question is kept: " : "";
     const next = (words) => kept + (kept ? words : words[0].toUpperCase() + words.slice(1));
     // Refused before it was read: the page's token is no longer good, and never will be.
-    const words = status === 403
+    const words = isRead && [403, 404, 410].includes(status)
+      ? ["This can’t be shown any more. ", reloading()]
+      : status === 403
       ? [`This page was open too long, so nothing was sent. ${next("load it again, then try once more.")} `, reloading()]
       : [`Corral did not answer. ${next("try again in a moment.")}`];
     if (shown) hide(shown);
@@ -44,7 +49,8 @@
   });
 
   document.addEventListener("htmx:before:request", ({ detail }) => {
-    if (shown && detail.ctx.sourceElement?.closest?.("form")) hide(shown);
+    const from = detail.ctx.sourceElement?.closest?.("form, .steps, a");
+    if (shown && from && (from.matches("form") || placeOf(from) === shown.place)) hide(shown);
   });
   document.addEventListener("htmx:sse:after:connection", pass);
   document.addEventListener("htmx:after:request", ({ detail }) => {

@@ -259,3 +259,41 @@ def test_steps_that_could_not_be_fetched_are_fetched_by_the_next_opening_and_onl
     expect(step).to_be_visible()
 
     assert not [path for path in asked if path.endswith("/steps/")]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(500, UNANSWERED), (404, "This can’t be shown any more. Load the page again")]
+)
+def test_steps_that_were_refused_say_so_until_they_are_there(
+    visit: Visit, brisk_home: House, status: int, words: str
+) -> None:
+    page = open_session(visit, brisk_home, expect=CUT)
+    ended(ask(page))
+    page.reload()
+    page.route("**/steps/", lambda route: route.fulfill(status=status, body="<!DOCTYPE html><p>No.</p>"))
+    line, said = page.locator("#turn-1-steps-line"), page.locator("#turn-1-unfold .field-error")
+    line.click()
+    expect(said).to_have_text(words)
+    page.unroute("**/steps/")
+    line.click()
+    line.click()
+
+    expect(page.locator("#turn-1 .step").first).to_be_visible()
+    expect(said).to_be_hidden(timeout=2_000)
+
+
+def test_what_a_page_reads_by_itself_does_not_hide_what_could_not_be_sent(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home, expect=CUT)
+    page.route("**/turns/", lambda route: route.abort())
+    box(page).fill(LONG)
+    box(page).press("Enter")
+    said = page.locator("#composer-problem")
+    expect(said).to_contain_text(KEPT)
+    page.evaluate(
+        """() => document.dispatchEvent(
+          new CustomEvent("corral:problem", { detail: { form: null, status: 500, isRead: true } })
+        )"""
+    )
+
+    expect(said).to_contain_text(KEPT)
+    expect(page.locator("#problem")).to_be_hidden()

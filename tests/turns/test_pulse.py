@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -222,6 +223,56 @@ def test_when_all_are_read_that_is_said_once_for_all(faulty: FaultyServer) -> No
     passes = [set(one.split()) for one in " ".join(said).replace("all read", "|").split("|")]
     assert set(names) in passes
     assert not passes[-1], "the last words are followed by it too"
+
+
+def test_who_reads_for_nobody_else_says_after_every_part_what_was_read(faulty: FaultyServer) -> None:
+    said: list[str] = []
+    pulse = Pulse(lambda: 0.5, lambda: said.append("all read"))
+    long = "so " * pulse_module.HEAVY
+    answer = event_stream(b"".join(sse(delta(long)) for _ in range(30)), sse(stop()))
+    reader = Reader(faulty, pulse, "ses-1", answer, take=lambda _: said.append("taken"))
+    together(reader)
+
+    assert reader.error is None
+    assert "pulse" not in {thread for kind, thread, _ in reader.taken if kind == "text_delta"}
+    assert said.count("all read") > 5
+
+
+def test_an_answer_is_not_held_until_the_next_one_comes(
+    faulty: FaultyServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse_module, "LINGER", 5.0)
+    held = []
+
+    def taking() -> Callable[[upstream.Event], None]:
+        class Take:
+            def __call__(self, event: upstream.Event) -> None:
+                """Nothing is done."""
+
+        take = Take()
+        held.append(weakref.ref(take))
+        return take
+
+    together(Reader(faulty, pulse, "ses-1", event_stream((0.1, sse(question())), (0.2, sse(stop()))), take=taking()))
+
+    until(lambda: held[0]() is None)
+    assert pulses()
+
+
+def test_who_was_read_first_does_not_wait_for_all_when_that_takes_long(faulty: FaultyServer) -> None:
+    said: list[str] = []
+    pulse = Pulse(lambda: 0.5, lambda: said.append("all read"))
+    answer = event_stream((0.2, sse(delta("a"))), *[(0.1, sse(delta("b")))] * 8, sse(stop()))
+
+    def take(event: upstream.Event) -> None:
+        if threading.current_thread().name == "pulse":
+            time.sleep(pulse_module.TOGETHER + 0.01)
+            said.append("taken")
+
+    together(*(Reader(faulty, pulse, name, answer, take=take, caught_up=lambda: True) for name in ("ses-1", "ses-2")))
+
+    assert "taken" in said
+    assert ("taken", "taken") not in pairwise(said)
 
 
 def test_a_pulse_that_has_ended_leaves_nothing_open(faulty: FaultyServer, pulse: Pulse) -> None:

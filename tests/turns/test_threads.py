@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 from functools import partial
 
 import pytest
 
 from dashboard.turns import threads as threads_module
-from dashboard.turns.threads import Threads
+from dashboard.turns.threads import Given, Threads
 from tests.turns.conftest import until
 
 
@@ -65,6 +67,49 @@ def test_work_given_at_the_moment_of_the_end_is_not_lost(threads: Threads, monke
         threading.Event().wait(0.0004)
     until(lambda: len(did) == 500)
     assert sorted(did) == list(range(500))
+
+
+def test_work_of_the_last_moment_that_another_takes_holds_nobody_up(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two are free, and one waits in vain; what comes just then the other takes while the first one looks."""
+    both_here, waited, looks = threading.Barrier(3, timeout=10), threading.Event(), threading.Event()
+
+    class Work(queue.SimpleQueue[Given]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Given:
+            if timeout is not None and not waited.is_set():
+                waited.set()
+                until(lambda: threads._free == 2)
+                begins = threading.Lock()
+                begins.acquire()
+                with threads._lock:
+                    threads._free -= 1
+                    self.put((lambda: None, begins))
+                raise queue.Empty
+            looks.wait(10)
+            return super().get(block, timeout)
+
+        def empty(self) -> bool:
+            found = super().empty()
+            looks.set()
+            time.sleep(0.05)
+            return found
+
+        def get_nowait(self) -> Given:
+            looks.set()
+            time.sleep(0.05)
+            return super().get_nowait()
+
+    def meet() -> None:
+        both_here.wait()
+
+    monkeypatch.setattr(threads, "_work", Work())
+    threads.do(meet)
+    threads.do(meet)
+    both_here.wait()
+    until(lambda: kept(threads) == 0)
+    assert threads._free == 0
+    assert not threads._lock.locked()
 
 
 def test_nothing_of_the_work_is_kept_with_the_thread(threads: Threads) -> None:

@@ -175,10 +175,18 @@ def test_who_was_signed_out_while_typing_without_javascript_is_shown_the_questio
     assert not catalog.received("POST")
 
 
-@pytest.mark.parametrize(("prompt", "headers"), [(LONG, {"HX-Request": "true"}), ("", {}), (" ", {})])
-def test_who_was_signed_out_with_a_draft_that_is_kept_or_with_none_just_signs_in(
-    session: ChatSession, prompt: str, headers: dict[str, str]
+@pytest.mark.parametrize(
+    ("fields", "headers"),
+    [
+        ({"prompt": LONG}, {"HX-Request": "true"}),
+        ({"prompt": LONG, "nonce": "retry-1"}, {}),
+        ({"prompt": ""}, {}),
+        ({"prompt": " "}, {}),
+    ],
+)
+def test_who_was_signed_out_with_words_that_are_kept_or_with_none_just_signs_in(
+    session: ChatSession, fields: dict[str, str], headers: dict[str, str]
 ) -> None:
-    response = Client().post(f"/sessions/{session.session_id}/turns/", {"prompt": prompt}, headers=headers)
+    response = Client().post(f"/sessions/{session.session_id}/turns/", fields, headers=headers)
     assert response.status_code == 302
     assert urlsplit(response["Location"]).path == "/accounts/login/"

@@ -54,7 +54,8 @@ def _keeps_words(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
     @wraps(view)
     def asked(request: Request, session_id: str) -> HttpResponse:
         prompt = request.POST.get("prompt", "")
-        if request.user.is_active or request.htmx or not prompt.strip():  # nobody is active
+        is_kept = request.htmx or request.POST.get("nonce", "").startswith(RETRY)
+        if request.user.is_active or is_kept or not prompt.strip():  # nobody is active
             return login_required(view)(request, session_id)
         sign_in_url = redirect_to_login(reverse("session-detail", args=[session_id])).url
         return render(request, "turns/signed_out.html", {"prompt": prompt, "sign_in_url": sign_in_url}, status=403)
