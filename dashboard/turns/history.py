@@ -59,8 +59,8 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> int:
 
 def is_unread(session: ChatSession) -> bool:
     """Whether LlamaCloud is known to have more questions than the conversation shows."""
-    asked = Turn.objects.filter(session=session).accepted()
-    return bool(session.questions) and asked.count() < (session.questions or 0)
+    accepted = Turn.objects.filter(session=session).accepted()
+    return bool(session.questions) and accepted.count() < (session.questions or 0)
 
 
 def _places(session: ChatSession, among: Sequence[int] | None = None) -> set[int]:

@@ -1,5 +1,6 @@
 // What did not get through to Corral is said where the eye is: in the form that was sent, for a question in the composer,
-// in the steps that were opened, else above the page. It goes with the next try; what may have passed by itself goes as soon as Corral answers again.
+// in the steps that were opened, else above the page. It goes with the next try; what may have passed by itself goes as
+// soon as Corral answers again.
 // document.dispatchEvent(new CustomEvent("corral:problem", {detail: {form, status, isRead}})), without a status if nothing
 // came; isRead if it would have changed nothing.
 (() => {
