@@ -253,9 +253,9 @@ class TurnStream:
         try:
             value: Any = self._transport.decoded(sent.data)
         except ValueError:
-            value = self._transport.without_key(sent.data)
-            if must_be_whole or value.strip() in _IGNORED:
+            if must_be_whole or sent.data.strip() in _IGNORED:
                 return None
+            value = self._transport.without_key(sent.data)
         if not isinstance(value, dict):
             value = {"event": self._transport.without_key(sent.event), "data": value}
         if sent.event == "error" and "type" not in value:

@@ -78,7 +78,7 @@ def together(*readers: Reader) -> None:
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(20)
+        reader.join(60)
         assert not reader.is_alive()
 
 
@@ -314,17 +314,20 @@ def test_whoever_comes_later_does_not_put_off_the_beat_of_the_others(faulty: Fau
     assert max(after - before for before, after in pairwise(times)) < 1.8
 
 
-@pytest.mark.parametrize("chaff", [b": nothing\n\n", b"data: [DONE]\n\n"])
-def test_who_sends_much_that_is_no_event_keeps_nobody_waiting(faulty: FaultyServer, pulse: Pulse, chaff: bytes) -> None:
-    flood = event_stream((0.3, sse(question())), *[chaff * 20_000] * 40, sse(stop()))
+@pytest.mark.parametrize(("chaff", "times"), [(b": nothing\n\n", 100_000), (b"data: [DONE]\n\n", 5_000)])
+def test_who_sends_much_that_is_no_event_keeps_nobody_waiting(
+    faulty: FaultyServer, pulse: Pulse, chaff: bytes, times: int
+) -> None:
+    flood = event_stream((0.3, sse(question())), *[chaff * times] * 40, sse(stop()))
     noisy = Reader(faulty, pulse, "ses-noisy", flood)
     quick = Reader(faulty, pulse, "ses-quick", event_stream(*[(0.1, sse(delta("so ")))] * 15, sse(stop())))
 
     together(noisy, quick)
 
     assert noisy.kinds() == ["user_input", "stop"]
-    times = [at for _, _, at in quick.taken]
-    assert max(after - before for before, after in pairwise(times)) < 1.5
+    (_, _, began), (_, _, ended) = noisy.taken
+    heard = [at for _, _, at in quick.taken]
+    assert max(after - before for before, after in pairwise(heard)) < 0.7 * (ended - began)
 
 
 def test_without_a_thread_to_be_had_the_reader_is_told_and_the_next_one_is_served(
