@@ -30,8 +30,10 @@ GROUP = 0.010
 """Seconds between two commits, each of which takes along what came meanwhile."""
 GATHERED = 100
 """Entries that wait for company at most."""
-BEAT = 0.1
-"""Seconds between two frames of an answer. All answers of a process keep one beat, so that a commit takes them all."""
+BEAT = 0.12
+"""Seconds between two frames of an answer. All answers of a process keep one beat, so that a commit takes them all.
+After a rest that long nothing of what a frame needs is near the processor any more, so each costs about the same
+however little it holds (decision 0005)."""
 FOLLOW_EVERY = 0.15
 """Seconds between two looks at turns that run in another process."""
 LINGER = 60.0
