@@ -183,11 +183,11 @@ class EventLog:
         return item.done
 
     def _start(self) -> None:
-        if not self._threads:
-            for target in (self._write_for_ever, self._follow_for_ever):
-                thread = threading.Thread(target=target, name=f"eventlog-{target.__name__.strip('_')}", daemon=True)
-                thread.start()
-                self._threads.append(thread)
+        # Whichever is lacking: there may have been no thread to be had.
+        for target in (self._write_for_ever, self._follow_for_ever)[len(self._threads) :]:
+            thread = threading.Thread(target=target, name=f"eventlog-{target.__name__.strip('_')}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     # --- writing --------------------------------------------------------------------------------------------------
 

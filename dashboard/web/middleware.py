@@ -33,7 +33,7 @@ class RequestContextMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Set ``request_id`` and ``origin``; answer with ``X-Request-ID``."""
         # No secret, and asking the system for one takes as long as a statement of the database.
-        request.request_id = f"{random.getrandbits(128):032x}"  # type: ignore[attr-defined]  # noqa: S311  # see Request
+        request.request_id = f"{random.getrandbits(128):032x}"  # type: ignore[attr-defined]  # see web.requests.Request
         peer = request.META.get("REMOTE_ADDR", "")
         if _is_trusted(peer):
             peer = _client_behind(request.META.get("HTTP_X_FORWARDED_FOR", ""), peer)

@@ -378,3 +378,24 @@ def test_the_answers_of_a_process_keep_one_beat_and_those_of_another_their_own(l
     apart = [(beat - beats[0] + eventlog.BEAT / 2) % eventlog.BEAT for beat in beats]
     assert apart == pytest.approx([eventlog.BEAT / 2] * 5, abs=0.01)
     assert log._offset != other._offset
+
+
+@pytest.mark.parametrize("refused", ["eventlog-write_for_ever", "eventlog-follow_for_ever"])
+def test_a_log_that_got_no_thread_tries_again(
+    log: EventLog, turn: Turn, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == refused:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            log.open(turn.pk)
+    log.open(turn.pk)
+
+    log.append(turn.pk, [entry(1)], holder="me").result(10)
+    assert len(log._threads) == 2

@@ -238,6 +238,26 @@ def test_who_reads_for_nobody_else_says_after_every_part_what_was_read(faulty: F
     assert said.count("all read") > 5
 
 
+def test_who_reads_for_nobody_else_does_not_keep_what_was_read_until_nothing_is_left(faulty: FaultyServer) -> None:
+    me, said = threading.get_ident(), list[str]()
+
+    def say(word: str) -> None:
+        said.append(word if threading.get_ident() == me else "elsewhere")
+
+    def nothing_left() -> bool:
+        say("nothing left")
+        return False
+
+    pulse = Pulse(lambda: 0.5, lambda: say("all read"))
+    answer = event_stream(*[sse(delta("so " * pulse_module.HEAVY))] * 40, sse(stop()))
+    reader = Reader(faulty, pulse, "ses-1", answer)
+    with reader._stream as stream:
+        time.sleep(0.5)
+        pulse.read(stream, lambda _: say("taken"), nothing_left)
+
+    assert ("taken", "all read", "taken") in list(zip(said, said[1:], said[2:], strict=False))
+
+
 def test_an_answer_is_not_held_until_the_next_one_comes(
     faulty: FaultyServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,3 +397,23 @@ def test_nobody_waits_for_ever_for_a_thread_that_broke(
     after = Reader(faulty, pulse, "ses-after", answer)
     together(after)
     assert after.kinds() == ["user_input", "stop"]
+
+
+def test_what_was_read_before_the_thread_broke_is_told(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    see_to = pulse_module._Streams.see_to
+
+    def break_after(streams: pulse_module._Streams, reading: Any, now: Any = None) -> None:
+        see_to(streams, reading, now)
+        if now is None:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(pulse_module._Streams, "see_to", break_after)
+    pulse = Pulse(lambda: 0.05, lambda: said.append("all read"))
+    reader = Reader(
+        faulty, pulse, "ses-1", event_stream((0.3, sse(question())), (5, b"")), take=lambda _: said.append("taken")
+    )
+    together(reader)
+
+    assert isinstance(reader.error, ZeroDivisionError)
+    assert said[-2:] == ["taken", "all read"]

@@ -51,6 +51,14 @@ def test_all_work_begins_at_once_however_much_is_under_way(threads: Threads) -> 
     assert kept(threads) == 8
 
 
+def test_work_is_in_hand_when_whoever_asked_for_it_goes_on(threads: Threads) -> None:
+    done_in(threads)
+    for _ in range(50):
+        threads.do(lambda: None)
+        assert threads._work.empty()
+        until(lambda: threads._free == 1)
+
+
 def test_who_waits_in_vain_ends_and_the_next_work_is_done_all_the_same(threads: Threads) -> None:
     first = done_in(threads)
     until(lambda: kept(threads) == 0)
