@@ -203,7 +203,7 @@ def test_a_question_that_got_no_answer_is_in_the_log_too(
 def test_who_sends_faster_than_this_reads_is_shown_meanwhile(
     faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "LATE", 0.01)
+    monkeypatch.setattr(run, "LATE", 0.0)
     script(faulty, session, event_stream(sse(*[delta(f"w{number} ") for number in range(20_000)]), sse(stop())))
 
     turn = ended(put(session, ada))
