@@ -100,6 +100,10 @@ def _database(url: str) -> dict[str, Any]:
             # WAL lets readers go on while one writes; with it, NORMAL survives a crash of the process.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
         }
+    else:
+        # A cut network tells nobody, and an operating system tries for a quarter of an hour. The address may say else.
+        patience = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+        database["OPTIONS"] = {**patience, "tcp_user_timeout": 20_000, **database.get("OPTIONS", {})}
     return database
 
 

@@ -6,10 +6,14 @@ import base64
 import hashlib
 import json
 import logging
+import socket
 import subprocess
 import sys
+import threading
+import time
 from typing import Any
 
+import psycopg
 import pytest
 from allauth.account.adapter import get_adapter
 from django.conf import settings as settings_now
@@ -56,7 +60,25 @@ class TestDatabase:
         assert (database["default"]["HOST"], database["default"]["PORT"]) == ("db.example", 5433)
         assert database["default"]["CONN_MAX_AGE"] == 600
         assert database["default"]["CONN_HEALTH_CHECKS"] is True
-        assert database["default"]["OPTIONS"] == {"sslmode": "require"}
+        assert database["default"]["OPTIONS"].items() >= {"sslmode": "require", "tcp_user_timeout": 20_000}.items()
+
+    def test_a_postgresql_that_does_not_answer_is_given_up_on(self) -> None:
+        options = settings_under(DATABASE_URL="postgres://db.example/corral")["DATABASES"]["default"]["OPTIONS"]
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            # Whoever is still waiting then is let go.
+            gives_up = threading.Timer(15, silent.close)
+            gives_up.start()
+            began = time.monotonic()
+            with pytest.raises(psycopg.OperationalError):
+                psycopg.connect(host="127.0.0.1", port=silent.getsockname()[1], user="someone", **options)
+            gives_up.cancel()
+
+        assert time.monotonic() - began < 10
+
+    def test_the_address_of_a_postgresql_may_ask_for_more_patience(self) -> None:
+        found = settings_under(DATABASE_URL="postgres://db.example/corral?connect_timeout=30")
+
+        assert int(found["DATABASES"]["default"]["OPTIONS"]["connect_timeout"]) == 30
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.skipif(connection.vendor != "sqlite", reason="about SQLite")

@@ -77,7 +77,7 @@ def store(batch: list[Item]) -> list[Any]:
     parts = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
     is_one_statement = len(parts) == 1 and not any(item.work for item in batch)
     try:
-        # One statement is a transaction by itself, and what is written ten times a second needs no more.
+        # One statement is a transaction by itself, and what is written at every beat needs no more.
         with nullcontext() if is_one_statement else transaction.atomic():
             held = {turn_id for part in parts for turn_id in _insert(part)}
             return [_done(item, held) for item in batch]

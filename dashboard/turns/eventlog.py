@@ -105,10 +105,10 @@ class EventLog:
     def open(self, turn_id: int) -> Channel:
         """The channel of a turn that starts to run in this process."""
         with self._lock:
+            self._start()
             # Somebody may watch already, since before its turn came: they must not be left with a dead channel.
             channel = self._channels.setdefault(turn_id, Channel(turn_id, local=True))
             channel.local, channel.place = True, 0
-            self._start()
         return channel
 
     def drop(self, turn_id: int) -> None:
@@ -151,13 +151,13 @@ class EventLog:
         It may use the database; who then waits closes the connection.
         """
         with self._lock:
+            self._start()
             channel = self._channels.get(turn_id)
             if channel is None:
                 channel = self._channels[turn_id] = Channel(turn_id, local=False)
             channel.watchers += 1
             if not channel.local:
                 self._has_to_follow.set()
-            self._start()
             known = channel.local or channel.entries
         try:
             if not known:

@@ -125,7 +125,7 @@ class Turn(models.Model):
 class LogEntry(models.Model):
     """One numbered event of a turn, append-only.
 
-    ``data`` is LlamaCloud's JSON as it came (deltas joined to frames of about 100 ms); ``html`` what a watcher who has
+    ``data`` is LlamaCloud's JSON as it came (deltas joined to the frame of a beat); ``html`` what a watcher who has
     all earlier entries is sent. Frames are pruned when the complete text has arrived: a gap means "start from a
     snapshot".
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import random
+import uuid
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -32,8 +32,7 @@ class RequestContextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Set ``request_id`` and ``origin``; answer with ``X-Request-ID``."""
-        # No secret, and asking the system for one takes as long as a statement of the database.
-        request.request_id = f"{random.getrandbits(128):032x}"  # type: ignore[attr-defined]  # see web.requests.Request
+        request.request_id = uuid.uuid4().hex  # type: ignore[attr-defined]  # see web.requests.Request
         peer = request.META.get("REMOTE_ADDR", "")
         if _is_trusted(peer):
             peer = _client_behind(request.META.get("HTTP_X_FORWARDED_FOR", ""), peer)

@@ -395,6 +395,9 @@ def test_a_log_that_got_no_thread_tries_again(
         patched.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError):
             log.open(turn.pk)
+        with pytest.raises(RuntimeError):
+            log.watch(turn.pk)
+    assert not log._channels, "nobody must be left with one that nothing comes to"
     log.open(turn.pk)
 
     log.append(turn.pk, [entry(1)], holder="me").result(10)

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -238,24 +238,23 @@ def test_who_reads_for_nobody_else_says_after_every_part_what_was_read(faulty: F
     assert said.count("all read") > 5
 
 
-def test_who_reads_for_nobody_else_does_not_keep_what_was_read_until_nothing_is_left(faulty: FaultyServer) -> None:
-    me, said = threading.get_ident(), list[str]()
+def test_who_reads_for_nobody_else_does_not_keep_what_was_read_until_nothing_is_left() -> None:
+    class AlwaysMore:
+        """A stream of which there is always more to read: over a real connection nobody can be sure of that."""
 
-    def say(word: str) -> None:
-        said.append(word if threading.get_ident() == me else "elsewhere")
+        part = (upstream.TextDelta(content="so "), upstream.Sign.GO_ON)
+        events = iter([*part, *part, upstream.Sign.WAIT])
 
-    def nothing_left() -> bool:
-        say("nothing left")
-        return False
+    said: list[str] = []
+    reading = pulse_module._Reading(
+        cast(upstream.TurnStream, AlwaysMore),
+        lambda _: said.append("taken"),
+        no_rest,
+        lambda: said.append("all read"),
+    )
+    reading.go_on()
 
-    pulse = Pulse(lambda: 0.5, lambda: say("all read"))
-    answer = event_stream(*[sse(delta("so " * pulse_module.HEAVY))] * 40, sse(stop()))
-    reader = Reader(faulty, pulse, "ses-1", answer)
-    with reader._stream as stream:
-        time.sleep(0.5)
-        pulse.read(stream, lambda _: say("taken"), nothing_left)
-
-    assert ("taken", "all read", "taken") in list(zip(said, said[1:], said[2:], strict=False))
+    assert said == ["taken", "all read", "taken", "all read"]
 
 
 def test_an_answer_is_not_held_until_the_next_one_comes(
@@ -334,7 +333,7 @@ def test_whoever_comes_later_does_not_put_off_the_beat_of_the_others(faulty: Fau
     assert max(after - before for before, after in pairwise(times)) < 1.8
 
 
-@pytest.mark.parametrize(("chaff", "times"), [(b": nothing\n\n", 100_000), (b"data: [DONE]\n\n", 5_000)])
+@pytest.mark.parametrize(("chaff", "times"), [(b": nothing\n\n", 100_000), (b"data: [DONE]\n\n", 10_000)])
 def test_who_sends_much_that_is_no_event_keeps_nobody_waiting(
     faulty: FaultyServer, pulse: Pulse, chaff: bytes, times: int
 ) -> None:
@@ -346,8 +345,7 @@ def test_who_sends_much_that_is_no_event_keeps_nobody_waiting(
 
     assert noisy.kinds() == ["user_input", "stop"]
     (_, _, began), (_, _, ended) = noisy.taken
-    heard = [at for _, _, at in quick.taken]
-    assert max(after - before for before, after in pairwise(heard)) < 0.7 * (ended - began)
+    assert sum(began < at < ended for _, _, at in quick.taken) >= 2
 
 
 def test_without_a_thread_to_be_had_the_reader_is_told_and_the_next_one_is_served(
@@ -409,9 +407,10 @@ def test_what_was_read_before_the_thread_broke_is_told(faulty: FaultyServer, mon
             raise ZeroDivisionError
 
     monkeypatch.setattr(pulse_module._Streams, "see_to", break_after)
+    monkeypatch.setattr(pulse_module, "LOOK_UP", 10.0)
     pulse = Pulse(lambda: 0.05, lambda: said.append("all read"))
     reader = Reader(
-        faulty, pulse, "ses-1", event_stream((0.3, sse(question())), (5, b"")), take=lambda _: said.append("taken")
+        faulty, pulse, "ses-1", event_stream((0.8, sse(question())), (5, b"")), take=lambda _: said.append("taken")
     )
     together(reader)
 

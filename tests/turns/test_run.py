@@ -204,7 +204,7 @@ def test_who_sends_faster_than_this_reads_is_shown_meanwhile(
     faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "LATE", 0.0)
-    # However often this reader is quicker: as if there were always more.
+    # As if there were always more to read, however quick this reader is.
     monkeypatch.setattr(run.Run, "_caught_up", lambda _: False)
     script(faulty, session, event_stream(sse(*[delta(f"w{number} ") for number in range(20_000)]), sse(stop())))
 
