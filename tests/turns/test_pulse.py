@@ -15,75 +15,14 @@ import pytest
 from dashboard import upstream
 from dashboard.turns import pulse as pulse_module
 from dashboard.turns.pulse import Pulse
-from tests.faulty import Answer, FaultyServer, event_stream
+from tests.faulty import FaultyServer, event_stream
 from tests.turns.conftest import delta, question, sse, stop, text, until
-
-ASKED = upstream.ChatParams(index_ids=["idx-1"], prompt="Why?")
-
-
-def no_rest() -> bool:
-    return False
-
-
-def nothing() -> None:
-    """What is done when all that came was taken."""
-
-
-class Reader(threading.Thread):
-    """Reads one answer by a pulse, and notes each event with the thread that took it and when."""
-
-    def __init__(
-        self,
-        faulty: FaultyServer,
-        pulse: Pulse,
-        name: str,
-        answer: Answer,
-        *,
-        take: Callable[[upstream.Event], None] = lambda _: None,
-        caught_up: Callable[[], bool] = no_rest,
-    ) -> None:
-        super().__init__(name=name, daemon=True)
-        faulty.script("POST", f"/api/v1/chat/{name}/messages/stream", [answer])
-        self.taken: list[tuple[str, str, float]] = []
-        self.text = ""
-        self.error: Exception | None = None
-        self._stream = faulty.client().stream(name, ASKED)
-        self._pulse, self._take, self._caught_up = pulse, take, caught_up
-
-    def note(self, event: upstream.Event) -> None:
-        self.taken.append((event.type, threading.current_thread().name, time.monotonic()))
-        self.text += event.content if isinstance(event, upstream.TextDelta) else ""
-        self._take(event)
-
-    def run(self) -> None:
-        try:
-            with self._stream as stream:
-                self._pulse.read(stream, self.note, self._caught_up)
-        except Exception as error:
-            self.error = error
-
-    def kinds(self) -> list[str]:
-        return [kind for kind, _, _ in self.taken]
-
-    def threads(self) -> set[str]:
-        return {thread for _, thread, _ in self.taken}
+from tests.turns.readers import ASKED, Reader, no_rest, nothing, pulses, together
 
 
 @pytest.fixture
 def pulse() -> Pulse:
     return Pulse(lambda: 0.05, nothing)
-
-
-def together(*readers: Reader) -> None:
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join(60)
-        assert not reader.is_alive()
-
-
-def pulses() -> int:
-    return sum(thread.name == "pulse" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("rests", [True, False])
