@@ -98,8 +98,8 @@ class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
         return by_id if by_id.exists() else self.titled_like(words)
 
     def with_unread(self, person: User) -> ChatSessionQuerySet:
-        """Each marked ``unread`` when something happened in it since this person last opened it."""
-        newer = Q(visit__seen_at__lt=F("last_updated_at"))
+        """Each marked ``unread`` when something ended in it since this person last opened it."""
+        newer = Q(visit__seen_at__lt=F("last_updated_at"), is_running=False)
         return self.annotate(
             visit=FilteredRelation("visits", condition=Q(visits__user=person)),
             unread=ExpressionWrapper(newer, output_field=models.BooleanField()),

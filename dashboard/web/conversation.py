@@ -15,6 +15,9 @@ from dashboard.web.present import TurnView, index_choices, views_of
 
 TURNS_AT_ONCE = 20
 """Turns on the first screen; older ones are fetched when asked for."""
+NEWER_POLL = 5
+"""Seconds between two questions of a page that is seen for turns it lacks: somebody else may ask in the session too.
+LlamaCloud is not asked for them."""
 
 
 def conversation(session: ChatSession) -> dict[str, Any]:
@@ -25,6 +28,7 @@ def conversation(session: ChatSession) -> dict[str, Any]:
         "turns": views,
         "older_than": views[0].turn.number if has_older else None,
         "snapshot": live_part(views),
+        "newer_seconds": NEWER_POLL,
     }
 
 

@@ -1,10 +1,12 @@
-// Turns that were asked elsewhere come into an open page: the rail tells the newest one's number with every renewal.
+// Turns that were asked elsewhere come into an open page: it asks for them every few seconds, and at once when the rail
+// tells, with a renewal, the number of one it lacks.
 (() => {
   const turns = () => [...document.querySelectorAll("[data-turn]")];
   const newest = () => Math.max(0, ...turns().map((turn) => Number(turn.dataset.turn)));
   const late = () => turns().filter(({ dataset }) => ["interrupted", "stopped"].includes(dataset.state) && !("final" in dataset));
   const regions = () => [...document.querySelectorAll("[data-newest-turn]")];
   let known = regions();
+  let after;
 
   const look = () => {
     const renewed = regions().filter((region) => !known.includes(region));
@@ -16,19 +18,22 @@
 
   document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
     if (!ctx.sourceElement.matches("[data-newer]")) return;
-    ctx.request.body.set("after", newest());
+    after = newest();
+    ctx.request.body.set("after", after);
     for (const turn of late()) ctx.request.body.append("late", turn.dataset.turn);
+  });
+
+  // One's own question may be on its way, or have come in between: its turn is put here by the answer to it alone.
+  const isStale = () => document.querySelector("[data-ask].htmx-request") || newest() !== after;
+  document.addEventListener("htmx:before:swap", (event) => {
+    if (event.detail.ctx.sourceElement.matches("[data-newer]") && isStale()) event.preventDefault();
+  });
+
+  // A question of somebody else's changes the rail as well.
+  document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+    if (ctx.sourceElement.matches("[data-newer]")) document.dispatchEvent(new CustomEvent("corral:visible"));
   });
 
   // After the swap's other parts have found their places.
   document.addEventListener("htmx:after:swap", () => setTimeout(look));
-
-  // Another window of this browser that shows the same session need not wait for its next renewal.
-  const windows = new BroadcastChannel("corral-asked");
-  windows.addEventListener("message", ({ data }) => {
-    if (data === location.pathname) document.dispatchEvent(new CustomEvent("corral:visible"));
-  });
-  document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
-    if (ctx.sourceElement.matches("form[data-ask]") && ctx.response.raw.ok) windows.postMessage(location.pathname);
-  });
 })();

@@ -85,15 +85,39 @@ def test_two_tabs_see_the_same(visit: Visit, home: House) -> None:
     assert page.locator("#turn-1-steps > li").count() == other.locator("#turn-1-steps > li").count()
 
 
-def test_a_second_window_of_the_same_session_learns_of_a_question_at_once(visit: Visit, home: House) -> None:
+def test_who_has_the_session_open_learns_of_somebody_elses_question_within_seconds(visit: Visit, home: House) -> None:
     page = open_session(visit, home)
-    beside = page.context.new_page()
-    beside.goto(page.url, wait_until="networkidle")
+    other = visit(home, "ben", page.url)
+    other.locator("#prompt").fill("What else?")
     asked = ask(page)
 
-    expect(beside.locator("#turn-1")).to_be_visible(timeout=10_000)  # its regions renew themselves every 30 seconds
+    # The regions renew themselves every 30 seconds.
+    seen = other.locator("#turn-1")
+    expect(seen).to_be_visible(timeout=10_000)
+    expect(other.locator("#job-region").get_by_text("Running")).to_be_visible()
+    expect(other.locator("#sources-region")).to_contain_text("stay as they are")
+    expect(other.locator(".first")).to_be_hidden()
+    expect(other.locator("#prompt")).to_have_value("What else?")
     ended(asked)
-    ended(beside.locator("#turn-1"))
+    ended(seen)
+
+
+def test_looking_for_others_questions_does_not_bring_ones_own_a_second_time(visit: Visit, home: House) -> None:
+    page = open_session(visit, home)
+    held: list[Route] = []
+    streams: list[str] = []
+    page.on("request", lambda request: streams.append(request.url) if request.url.endswith("/events/") else None)
+    page.route("**/newer/**", lambda route: held.append(route) if not held else route.continue_())
+    while not held:
+        page.wait_for_timeout(200)
+    turn = ask(page)
+    held[0].continue_()
+    ended(turn)
+
+    # Two more looks have come by then.
+    page.wait_for_timeout(6_000)
+    expect(page.locator("[data-turn]")).to_have_count(1)
+    assert len(streams) == 1
 
 
 def test_a_reload_in_the_middle_loses_nothing(visit: Visit, home: House) -> None:

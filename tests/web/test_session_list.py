@@ -78,6 +78,10 @@ def test_what_came_since_a_visit_is_new(ada: User, browser: Client) -> None:
     Visit.objects.filter(pk=visit.pk).update(seen_at=timezone.now() - timedelta(minutes=2))
     assert [mark.text for mark in read(browser.get("/sessions/")).all("span", class_="unread")] == ["New"]
 
+    # A question was asked, perhaps one's own: there is nothing to read yet.
+    ChatSession.objects.filter(pk=session.pk).update(is_running=True)
+    assert not read(browser.get("/sessions/")).all("span", class_="unread")
+
 
 def test_a_title_of_the_team_wins_and_none_has_a_plain_name(browser: Client) -> None:
     add("Theirs", minutes_ago=1, title="Ours")
