@@ -87,6 +87,11 @@ def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list
     return views_of(newer), mended
 
 
+def new_nonce() -> str:
+    """What makes a form another one: a form is a question, however often it is sent."""
+    return secrets.token_urlsafe(18)
+
+
 def composer(
     session: ChatSession,
     *,
@@ -94,7 +99,6 @@ def composer(
     problem: str = "",
     chosen: list[str] | None = None,
     require_all: bool | None = None,
-    last: Turn | None = None,
 ) -> dict[str, Any]:
     """What the composer shows: the question as typed, and for an unbound session the sources to choose from.
 
@@ -104,11 +108,9 @@ def composer(
         problem: why it could not be taken.
         chosen: the sources ticked; those of the newest question if not given.
         require_all: whether all sources must answer; as with the newest question if not given.
-        last: the newest question, if known.
     """
     choices: list[Any] = []
-    if last is None:
-        last = Turn.objects.filter(session=session).exclude(index_ids=[]).order_by("-number").first()
+    last = Turn.objects.filter(session=session).exclude(index_ids=[]).order_by("-number").first()
     if session.lock_state == LockState.UNBOUND:
         if chosen is None:
             chosen = last.index_ids if last else []
@@ -120,7 +122,7 @@ def composer(
         "running": None,
         "retry_after": None,
         "elsewhere_url": "",
-        "nonce": secrets.token_urlsafe(18),
+        "nonce": new_nonce(),
         "prompt_limit": MAX_PROMPT_CHARACTERS,
         "limit": MAX_SESSION_INDEXES,
         "choices": choices,

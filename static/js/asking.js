@@ -33,25 +33,29 @@
     const goesOn = form && !asking(event) && event.detail.ctx.response?.raw.ok;
     if (form?.isConnected && !goesOn) busy(form, false);
   });
+  const taken = () => {
+    const problem = document.getElementById("composer-problem");
+    document.getElementById("prompt")?.removeAttribute("aria-invalid");
+    problem.hidden = true;
+    problem.lastElementChild.replaceChildren();
+  };
   document.addEventListener("htmx:before:swap", (event) => {
-    const form = asking(event);
-    if (!form) return;
-    const { status } = event.detail.ctx.response.raw;
-    if (status >= 400) return;
-    if (form.elements.prompt.type !== "hidden") document.dispatchEvent(new CustomEvent("corral:asked"));
+    const { request, response } = event.detail.ctx;
+    if (!asking(event) || response.raw.status >= 400) return;
+    taken();
+    const detail = request.body.get("prompt").replaceAll("\r\n", "\n");
+    document.dispatchEvent(new CustomEvent("corral:asked", { detail }));
   });
 
   // A question that had to wait for this answer can be asked now.
   document.addEventListener("corral:answered", ({ detail: { number } }) => {
-    const waiting = document.querySelector(`[data-running="${number}"]`);
-    if (!waiting) return;
-    document.getElementById("prompt")?.removeAttribute("aria-invalid");
-    waiting.hidden = true;
-    waiting.lastElementChild.replaceChildren();
+    if (document.querySelector(`[data-running="${number}"]`)) taken();
   });
 
-  // The same question answered twice, after a lost answer to the first sending: it is one turn on the page as well.
   document.addEventListener("htmx:after:swap", () => {
+    // Whoever asked, the sources are locked now.
+    if (document.querySelector("[data-live]")) document.querySelector(".composer-lock")?.remove();
+    // The same question answered twice, after a lost answer to the first sending: it is one turn on the page as well.
     const seen = new Set();
     for (const turn of document.querySelectorAll("#turns > [data-turn]")) {
       if (seen.has(turn.id)) turn.remove();

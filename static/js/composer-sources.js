@@ -31,6 +31,10 @@
     const picker = target.closest?.("[data-composer-sources]");
     if (picker) picker.open = true;
   }, true);
+  document.addEventListener("corral:asked", () => {
+    const picker = document.querySelector("[data-composer-sources]");
+    if (picker) picker.open = false;
+  });
   document.addEventListener("htmx:after:swap", update);
   addEventListener("pageshow", update);
   update();

@@ -1,8 +1,7 @@
 // The question being typed: Enter sends it, its length is told before it is too long, and it is never lost.
-// The draft stays in this tab until Corral has taken the question (js/asking.js says when).
+// The draft stays in this tab until Corral has taken the question (js/asking.js says when, and which).
 (() => {
   const WARN = 800;
-  const say = (detail) => document.dispatchEvent(new CustomEvent("corral:announce", { detail }));
   const box = () => document.getElementById("prompt");
   const key = () => `corral:draft:${document.querySelector("[data-composer]").dataset.composer}`;
   // Code points, as LlamaCloud counts; "length" would count an emoji twice.
@@ -19,39 +18,35 @@
     line.toggleAttribute("data-over", left < 0);
     area.setCustomValidity(left < 0 ? `Your question has ${words}. Shorten it, then ask.` : "");
     const step = [WARN, WARN + 100, limit - 50, limit, limit + 1].filter((mark) => length >= mark).length;
-    if (step > told) say(words);
+    if (step > told) document.dispatchEvent(new CustomEvent("corral:announce", { detail: words }));
     told = step;
   };
 
-  const keep = (area) => {
+  const changed = (area) => {
     if (area.value) sessionStorage.setItem(key(), area.value);
     else sessionStorage.removeItem(key());
+    count(area);
   };
 
-  const fill = (text) => {
+  const put = (text) => {
     const area = box();
     area.value = text;
-    keep(area);
-    count(area);
-    area.focus();
-    area.setSelectionRange(text.length, text.length);
+    changed(area);
+    return area;
   };
 
-  // A composer that has just come into the page: with the server's words in it, or else with the draft.
+  // A composer that has just come into the page, with the server's words in it or with the draft.
   const begin = () => {
     const area = box();
     if (!area || area.dataset.begun) return;
     area.dataset.begun = "yes";
-    if (area.value) keep(area);
-    else area.value = sessionStorage.getItem(key()) ?? "";
+    area.value ||= sessionStorage.getItem(key()) ?? "";
     told = 0;
-    count(area);
+    changed(area);
   };
 
   document.addEventListener("input", ({ target }) => {
-    if (target.id !== "prompt") return;
-    keep(target);
-    count(target);
+    if (target.id === "prompt") changed(target);
   });
 
   document.addEventListener("keydown", (event) => {
@@ -65,10 +60,13 @@
     const link = event.target.closest?.("[data-suggestion]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
-    fill(link.textContent);
+    put(link.textContent).focus();
   });
 
-  document.addEventListener("corral:asked", () => sessionStorage.removeItem(key()));
+  // What was typed since the question was sent is another one.
+  document.addEventListener("corral:asked", ({ detail: words }) => {
+    if (box()?.value === words) put("");
+  });
   document.addEventListener("htmx:after:swap", begin);
 
   if (!document.querySelector("[data-composer]")) return;

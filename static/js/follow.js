@@ -43,10 +43,11 @@
   });
 
   // One's own question is shown, wherever one was reading.
+  let asked = false;
+  document.addEventListener("corral:asked", () => { asked = true; });
   document.addEventListener("htmx:after:swap", () => {
-    const composer = document.querySelector("[data-asked]");
-    if (!composer) return;
-    composer.removeAttribute("data-asked");
+    if (!asked) return;
+    asked = false;
     following = true;
     requestAnimationFrame(toEnd);
   });

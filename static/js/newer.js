@@ -1,5 +1,5 @@
-// Turns that were asked elsewhere come into an open page: it asks for them every few seconds, and at once when the rail
-// tells, with a renewal, the number of one it lacks.
+// Turns asked elsewhere come into an open page: it asks every few seconds, and when the rail tells the number of one it
+// lacks.
 (() => {
   const turns = () => [...document.querySelectorAll("[data-turn]")];
   const newest = () => Math.max(0, ...turns().map((turn) => Number(turn.dataset.turn)));
@@ -23,7 +23,7 @@
     for (const turn of late()) ctx.request.body.append("late", turn.dataset.turn);
   });
 
-  // One's own question may be on its way, or have come in between: its turn is put here by the answer to it alone.
+  // One's own question may be on its way, or here meanwhile: its turn comes with the answer to it.
   const isStale = () => document.querySelector("[data-ask].htmx-request") || newest() !== after;
   document.addEventListener("htmx:before:swap", (event) => {
     if (event.detail.ctx.sourceElement.matches("[data-newer]") && isStale()) event.preventDefault();

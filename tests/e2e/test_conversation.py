@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.browser import NARROW, announced, axe
 from tests.e2e.conftest import Visit
@@ -104,6 +104,24 @@ def test_a_draft_survives_a_reload_and_goes_when_the_question_is_taken(visit: Vi
     expect(box(page)).to_have_value("")
 
 
+def test_what_is_typed_while_a_question_is_on_its_way_is_the_next_draft(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home)
+    held: list[Route] = []
+    page.route("**/turns/", lambda route: held.append(route))
+    box(page).fill(LONG)
+    box(page).press("Enter")
+    expect(page.get_by_role("button", name="Asking…")).to_be_visible()
+    box(page).press("End")
+    box(page).press_sequentially(" And then?")
+    held[0].continue_()
+    page.locator("#turn-1").wait_for()
+
+    expect(box(page)).to_have_value(f"{LONG} And then?")
+    expect(box(page)).to_be_focused()
+    page.reload()
+    expect(box(page)).to_have_value(f"{LONG} And then?")
+
+
 def test_a_second_question_meanwhile_is_kept_and_leads_to_the_running_answer(visit: Visit, home: House) -> None:
     page = open_session(visit, home, expect=REFUSED)
     ask(page)
@@ -173,6 +191,7 @@ def test_sources_are_chosen_with_each_question_and_remembered(visit: Visit, home
     expect(page.get_by_text("Sources for this question: Travel policy")).to_be_visible()
     announced(page, "1 of 10 chosen")
     turn = ask(page)
+    expect(page.get_by_label("Search sources")).to_be_hidden()
     ended(turn)
 
     expect(page.get_by_text("Sources for this question: Travel policy")).to_be_visible()

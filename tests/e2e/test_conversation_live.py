@@ -97,6 +97,7 @@ def test_who_has_the_session_open_learns_of_somebody_elses_question_within_secon
     expect(other.locator("#job-region").get_by_text("Running")).to_be_visible()
     expect(other.locator("#sources-region")).to_contain_text("stay as they are")
     expect(other.locator(".first")).to_be_hidden()
+    expect(other.get_by_text("These sources lock with your first question.")).to_have_count(0)
     expect(other.locator("#prompt")).to_have_value("What else?")
     ended(asked)
     ended(seen)

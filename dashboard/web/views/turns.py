@@ -24,7 +24,7 @@ from dashboard.turns.entries import read_entries
 from dashboard.turns.models import Turn
 from dashboard.web import running
 from dashboard.web.carried import carry_unsent, forget_unsent
-from dashboard.web.conversation import composer, live_part, newer_views, turn_views
+from dashboard.web.conversation import composer, live_part, new_nonce, newer_views, turn_views
 from dashboard.web.doors import readable_or_404, visible_or_404
 from dashboard.web.handover import LETS_GO
 from dashboard.web.live import snapshot, steps_html
@@ -101,7 +101,7 @@ def ask_question(request: Request, session_id: str) -> HttpResponse:
         "view": turn_view(turn),
         "snapshot": snapshot(turn, []),
         "polled": False,
-        "composer": composer(turn.session, last=turn),
+        "nonce": new_nonce(),
         "is_first": is_first,
         # The form's own, which was checked already: masking it anew takes five hundred calls, and hides nothing from
         # somebody who had to know a token to get this answer.
