@@ -22,11 +22,17 @@ from tests.turns.readers import ASKED, Reader, no_rest, nothing, pulses, togethe
 
 @pytest.fixture
 def pulse() -> Pulse:
+    """One whose thread is the only one of its kind."""
+    until(lambda: pulses() == 0)
     return Pulse(lambda: 0.05, nothing)
 
 
 @pytest.mark.parametrize("rests", [True, False])
-def test_many_answers_are_read_by_one_thread(faulty: FaultyServer, pulse: Pulse, rests: bool) -> None:
+def test_many_answers_are_read_by_one_thread(
+    faulty: FaultyServer, pulse: Pulse, rests: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than any reader is late, or it would end between two of them.
+    monkeypatch.setattr(pulse_module, "LINGER", 2.0)
     parts = [(0.05, sse(delta("so "))) for _ in range(20)]
     most = 0
 
@@ -145,7 +151,9 @@ def test_what_rests_is_read_together_at_the_next_beat(faulty: FaultyServer) -> N
     reader = Reader(faulty, Pulse(lambda: 1.0, nothing), "ses-1", answer, caught_up=caught_up)
     together(reader)
 
-    assert [count for count in dict.fromkeys(looks) if count] == [1, 6]
+    # A slow machine may see the first ones together; what rests then comes in one go.
+    first, last = [count for count in dict.fromkeys(looks) if count]
+    assert first < last == 6
 
 
 def test_when_all_are_read_that_is_said_once_for_all(faulty: FaultyServer) -> None:
