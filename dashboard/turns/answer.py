@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dashboard import upstream
-from dashboard.turns.markdown import Settler
+from dashboard.turns.markdown import LineEnds, Settler
 from dashboard.turns.reading import Citation, citations_in, index_asked, passages_in
 
 PIECE = 50_000
 """Characters of HTML after which a new piece begins."""
 SLICE = 16_000
 """Characters of Markdown settled at a time, so that a long text that comes at once still makes pieces."""
+REPLACED = 2_000_000
+"""Characters of HTML that complete blocks which differ from their deltas may have replaced by them in one answer; each
+repeats the whole answer so far. After that a block stays as it grew."""
 MAX_CITATIONS = 60
 """Places of one answer that are kept."""
 NO_STEP = ("user_input", "text", "text_delta", "thinking_delta", "stop")
@@ -55,8 +58,10 @@ class Answer:
         self._asked: dict[str, str] = {}
         self._html: list[str] = []
         self._settler = Settler()
+        self._line_ends = LineEnds()
         self._block: list[str] = []
         self._block_html = 0
+        self._replaced = 0
         self._pending: list[str] = []
         self._thinking: list[str] = []
 
@@ -92,6 +97,7 @@ class Answer:
         if self._pending:
             content, self._pending = "".join(self._pending), []
             self._block.append(content)
+            content = self._line_ends.of(content)
             entry = self._entry("text_delta", {"type": "text_delta", "content": content})
             grown = self._settler.tail + content
             entry.html = self._feed(content)
@@ -99,6 +105,11 @@ class Answer:
             entry.tail = None if self._settler.tail == grown else self._settler.tail
             entries.append(entry)
         return entries
+
+    @property
+    def to_look_at(self) -> int:
+        """How many characters :meth:`frame` may have to read again, which for a long block takes a while."""
+        return self._settler.looks_at(sum(map(len, self._pending))) if self._pending else 0
 
     @property
     def has_text(self) -> bool:
@@ -129,18 +140,22 @@ class Answer:
 
     def _complete(self, event: upstream.Text) -> Entry:
         """A block is complete: settle its tail, or, if it differs from its deltas, render it anew."""
-        same = event.content == "".join(self._block)
-        if not same:
+        grew = "".join(self._block)
+        # What differs at its ends only is shown alike.
+        replaces = bool(grew) and event.content.strip() != grew.strip() and self._replaced < REPLACED
+        if replaces:
             del self._html[self._block_html :]
             self._settler = Settler()
-            self._feed(event.content)
+        html = self._feed(event.content) if replaces or not grew else ""
         entry = self._entry("text", {"type": "text"} | event.raw)
-        entry.html = self._settled(self._settler.finish())
+        entry.html = html + self._settled(self._settler.finish())
         entry.tail = ""
-        if not same:
+        if replaces:
             entry.html, entry.tail = "".join(self._html), None
+            self._replaced += len(entry.html)
         self.text.append(event.content)
-        self._block, self._settler, self._block_html = [], Settler(), len(self._html)
+        self._block, self._block_html = [], len(self._html)
+        self._settler, self._line_ends = Settler(), LineEnds()
         return entry
 
     def _feed(self, content: str) -> str:

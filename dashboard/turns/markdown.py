@@ -21,6 +21,9 @@ BOX = {"class": "table-box", "tabindex": "0", "role": "group", "aria-label": "Ta
 ATTRIBUTES = {"a": {"href", "title"}, "div": set(BOX), "ol": {"start"}, "td": {"align"}, "th": {"align"}}
 FORCED_CUT = 64 * 1024
 """Characters of one unfinished block after which it is cut, so that neither time nor memory grows with it."""
+REFERRED = 100_000
+"""Characters that the links of one answer may take from definitions elsewhere in it ("[words]: address"). A definition
+is repeated wherever it is used, so that twelve kilobytes could be five megabytes of a page; further uses stay text."""
 
 _table = import_module("markdown_it.rules_block.table")  # not the function of that name which the package shows
 vars(_table)["MAX_AUTOCOMPLETED_CELLS"] = 100
@@ -41,17 +44,34 @@ _sanitise = nh3.Cleaner(
 )
 
 
+class _Definitions(dict[str, dict[str, str]]):
+    """The link definitions of one answer, by label; they are found as long as what they are used for fits."""
+
+    left = REFERRED
+
+    def get(self, label: str, default: Any = None) -> Any:
+        """The definition of a label, for a link that is being made of it."""
+        found = super().get(label, default)
+        if found is not None:
+            self.left -= len(found["href"]) + len(found["title"])
+        return found if self.left >= 0 else default
+
+
+def _no_definitions() -> dict[str, Any]:
+    return {"references": _Definitions()}
+
+
 def render(text: str, env: dict[str, Any] | None = None) -> str:
     """Render Markdown to safe HTML.
 
     Args:
         text: anything.
-        env: carries link definitions from one part of an answer to the next.
+        env: carries link definitions from one part of an answer to the next; a :class:`Settler` has one.
 
     Returns:
         HTML in which headings start at the third level, to fit below a page's own.
     """
-    env = {} if env is None else env
+    env = _no_definitions() if env is None else env
     tokens = _md.parse(text, env)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
@@ -68,6 +88,22 @@ def _plain_alignment(token: Token) -> None:
         token.attrs["align"] = style.partition(":")[2]
 
 
+class LineEnds:
+    """A growing text with LF alone, also when CR and LF come apart: Markdown's blocks are found by whole lines."""
+
+    def __init__(self) -> None:
+        self._after_cr = False
+
+    def of(self, text: str) -> str:
+        """More of the text, so written."""
+        if self._after_cr and text.startswith("\n"):
+            text = text[1:]
+            self._after_cr = False
+        if text:
+            self._after_cr = text.endswith("\r")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 class Settler:
     """Splits a growing text into blocks that are finished, and a tail that may still change.
 
@@ -80,14 +116,15 @@ class Settler:
 
     def __init__(self) -> None:
         self.tail = ""
-        self._env: dict[str, Any] = {}
+        self._env = _no_definitions()
         self._next_try = 0
-        self._after_cr = False
+        self._line_ends = LineEnds()
 
     def feed(self, text: str) -> str:
         """Take more text; return the HTML of the blocks it finished."""
-        self.tail += self._one_line_end(text)
-        if "\n" not in text and "\r" not in text and len(self.tail) <= FORCED_CUT:
+        text = self._line_ends.of(text)
+        self.tail += text
+        if "\n" not in text and len(self.tail) <= FORCED_CUT:
             return ""
         if len(self.tail) < self._next_try:
             return ""
@@ -104,14 +141,10 @@ class Settler:
         """The text is complete: return the HTML of what was still growing."""
         return self._settle(len(self.tail)) if self.tail else ""
 
-    def _one_line_end(self, text: str) -> str:
-        """The text with LF alone, also when CR and LF come apart: Markdown's blocks are found by whole lines."""
-        if self._after_cr and text.startswith("\n"):
-            text = text[1:]
-            self._after_cr = False
-        if text:
-            self._after_cr = text.endswith("\r")
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+    def looks_at(self, more: int) -> int:
+        """How many characters of a block may have to be read again when so many more of it are fed."""
+        size = len(self.tail) + more
+        return size if size >= self._next_try else 0
 
     def _settle(self, end: int) -> str:
         done, self.tail, self._next_try = self.tail[:end], self.tail[end:], 0
@@ -132,7 +165,7 @@ class Settler:
     def _blocks(self, text: str) -> list[Token]:
         tokens: list[Token] = []
         # A copy: a link definition that is only being looked at must not be remembered.
-        env = {**self._env, "references": dict(self._env.get("references", {}))}
+        env = {"references": dict(self._env["references"])}
         _md.block.parse(text, _md, env, tokens)
         return [token for token in tokens if token.level == 0 and token.nesting >= 0]
 

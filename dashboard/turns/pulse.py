@@ -28,7 +28,8 @@ SLICE = 0.02
 TOGETHER = 0.05
 """Seconds spent on many streams before what was read of the first ones is not kept waiting for the others."""
 HEAVY = 4_000
-"""Characters that are too many to be taken while others wait: they may be rendered (a millisecond for 300)."""
+"""Characters that are too many to be taken while others wait: they may be rendered (a millisecond for 300), or judged
+whether they can be, and some cost much more than others."""
 RENDERED = (upstream.TextDelta, upstream.ThinkingDelta, upstream.Text)
 
 
@@ -49,6 +50,7 @@ class _Reading:
     stream: upstream.TurnStream
     take: Callable[[upstream.Event], None]
     caught_up: Callable[[], bool]
+    to_look_at: Callable[[], int]
     all_read: Callable[[], None]
     heavy: upstream.Event | None = None
     handed_back: Future[Now] = field(default_factory=Future)
@@ -65,6 +67,8 @@ class _Reading:
             self.take(heavy)
         for event in self.stream.events:
             if event is upstream.Sign.WAIT:
+                if others_wait and self.to_look_at() > HEAVY:
+                    return Now.HAS_MUCH
                 return Now.RESTS if self.caught_up() else Now.WAITS
             if not isinstance(event, upstream.Sign):
                 characters += len(event.content) if isinstance(event, RENDERED) else 0
@@ -179,7 +183,11 @@ class Pulse:
         self._waker: int | None = None
 
     def read(
-        self, stream: upstream.TurnStream, take: Callable[[upstream.Event], None], caught_up: Callable[[], bool]
+        self,
+        stream: upstream.TurnStream,
+        take: Callable[[upstream.Event], None],
+        caught_up: Callable[[], bool],
+        to_look_at: Callable[[], int] = lambda: 0,
     ) -> None:
         """Read a stream to its end; the calling thread waits for that, and does itself what would keep others waiting.
 
@@ -188,11 +196,12 @@ class Pulse:
             take: is given every event.
             caught_up: is called when all that came was taken, before more is waited for; whether to let more gather
                 until the next beat.
+            to_look_at: how many characters ``caught_up`` may have to read again.
 
         Raises:
             Exception: what the stream raises, or ``take`` or ``caught_up``.
         """
-        reading = _Reading(stream, take, caught_up, self._all_read)
+        reading = _Reading(stream, take, caught_up, to_look_at, self._all_read)
         now = self._go_on(reading)
         while now is not Now.OVER:
             reading.handed_back = Future()

@@ -133,7 +133,7 @@ class Run:
             self._leave()
         try:
             with self._stream as stream:
-                self._pulse.read(stream, self._take, self._caught_up)
+                self._pulse.read(stream, self._take, self._caught_up, lambda: self._answer.to_look_at)
         except upstream.UpstreamError as error:
             return self._broken(error, may_wait=may_wait)
         self._end(*outcome_of(self._answer))

@@ -41,6 +41,7 @@ class Reader(threading.Thread):
         self.error: Exception | None = None
         self._stream = faulty.client().stream(name, ASKED)
         self._pulse, self._take, self._caught_up = pulse, take, caught_up
+        self.to_look_at: Callable[[], int] = int
 
     def note(self, event: upstream.Event) -> None:
         self.taken.append((event.type, threading.current_thread().name, time.monotonic()))
@@ -50,7 +51,7 @@ class Reader(threading.Thread):
     def run(self) -> None:
         try:
             with self._stream as stream:
-                self._pulse.read(stream, self.note, self._caught_up)
+                self._pulse.read(stream, self.note, self._caught_up, lambda: self.to_look_at())
         except Exception as error:
             self.error = error
 

@@ -111,7 +111,7 @@ def test_the_entries_add_up_to_what_a_fresh_reader_is_shown(events: list[tuple[d
         if framed:
             entries += answer.frame()
             html, tail = fold(entries)
-            assert (html, tail.replace("\r\n", "\n").replace("\r", "\n")) == answer.snapshot()
+            assert (html, tail) == answer.snapshot()
     entries += answer.close()
 
     assert fold(entries) == answer.snapshot()
@@ -269,3 +269,60 @@ def test_a_table_is_not_filled_up_without_end() -> None:
 @pytest.mark.parametrize("address", ["/accounts/logout/", "sessions/new/", "//example.org/", "#main", "?prompt=hi"])
 def test_a_link_in_an_answer_leads_to_no_page_of_ours(address: str) -> None:
     assert "href" not in render(f"[here]({address})")
+
+
+def test_a_definition_is_not_repeated_without_end() -> None:
+    definition = "[a]: http://example.org/" + "y" * 2_000 + "\n\n"
+    html = render(definition + "[a] " * 2_500)
+
+    assert 10 < html.count("href") < 100
+    assert html.count("[a]") + html.count("href") == 2_500
+    assert len(html) < 2 * markdown.REFERRED
+
+    settler = Settler()
+    parts = [settler.feed(part) for part in (definition, *["[a] " * 100 + "\n\n"] * 25)]
+    assert "".join([*parts, settler.finish()]).count("href") == html.count("href")
+
+
+def test_blocks_that_never_grew_are_logged_once_each() -> None:
+    answer, entries = Answer(), list[Entry]()
+    for number in range(300):
+        entries += answer.take(read_event(text(f"Block {number}\n")))
+
+    assert sum(len(entry.html) for entry in entries) == len(answer.snapshot()[0])
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_block_that_differs_at_its_ends_only_replaces_nothing(end: str) -> None:
+    answer, entries = Answer(), list[Entry]()
+    for number in range(300):
+        answer.take(read_event(delta(f"\n\nBlock {number}{end}")))
+        entries += answer.take(read_event(text(f"Block {number}")))
+
+    assert sum(len(entry.html) for entry in entries) <= len(answer.snapshot()[0])
+    assert answer.snapshot()[0].count("<p>") == 300
+
+
+def test_blocks_that_differ_replace_what_grew_but_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "REPLACED", 20_000)
+    answer, entries = Answer(), list[Entry]()
+    for number in range(300):
+        answer.take(read_event(delta(f"Draft {number}")))
+        entries += answer.take(read_event(text(f"Block {number}")))
+
+    assert sum(len(entry.html) for entry in entries) < 40_000
+    assert answer.snapshot()[0].startswith("<p>Block 0</p>\n<p>Block 1</p>\n")
+    assert fold(entries) == answer.snapshot()
+
+
+def test_line_ends_of_whatever_kind_cost_no_more_than_the_text() -> None:
+    answer, entries = Answer(), list[Entry]()
+    answer.take(read_event(delta("```\r\n")))
+    for _ in range(1_000):
+        answer.take(read_event(delta("let x = 1;\r")))
+        entries += answer.frame()
+        answer.take(read_event(delta("\n")))
+        entries += answer.frame()
+
+    assert sum(len(entry.tail or "") + len(entry.html) + len(entry.data) for entry in entries) < 200_000
+    assert fold(entries)[1].count("\n") == 1_001

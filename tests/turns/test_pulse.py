@@ -85,6 +85,25 @@ def test_a_long_text_is_rendered_by_its_own_thread_while_others_are_read(
     assert max(after - before for before, after in pairwise(times)) < 1.0
 
 
+def test_what_takes_long_to_judge_is_judged_by_its_own_thread(faulty: FaultyServer, pulse: Pulse) -> None:
+    judges: list[str] = []
+
+    def judge() -> bool:
+        judges.append(threading.current_thread().name)
+        return False
+
+    answer = event_stream((0.3, sse(delta("so "))), (0.3, sse(delta("so "))), (0.3, sse(stop())))
+    reader = Reader(faulty, pulse, "ses-1", answer, caught_up=judge)
+    reader.to_look_at = lambda: (pulse_module.HEAVY + 1) * (len(reader.taken) == 2)
+
+    together(reader)
+
+    # The head came and nothing with it; then "so " is light, and with the second one it has become heavy.
+    assert list(dict.fromkeys(judges)) == ["ses-1", "pulse"]
+    assert judges.count("ses-1") >= 2
+    assert reader.threads() == {"pulse"}
+
+
 def test_who_sends_without_end_is_read_by_its_own_thread(
     faulty: FaultyServer, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +216,7 @@ def test_who_reads_for_nobody_else_does_not_keep_what_was_read_until_nothing_is_
         cast(upstream.TurnStream, AlwaysMore),
         lambda _: said.append("taken"),
         no_rest,
+        lambda: 0,
         lambda: said.append("all read"),
     )
     reading.go_on()
