@@ -18,7 +18,7 @@ from urllib3.util.wait import wait_for_read
 
 from dashboard.upstream.coming import ComingAnswer
 from dashboard.upstream.connections import Call
-from dashboard.upstream.contract import Event, Stop, TextDelta, ThinkingDelta, UnknownEvent, read_event
+from dashboard.upstream.contract import Event, Stop, Text, TextDelta, Thinking, ThinkingDelta, UnknownEvent, read_event
 from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import AnswerLost, UnreadableAnswer, UpstreamError
 from dashboard.upstream.failures import told
@@ -27,8 +27,10 @@ from dashboard.upstream.transport import Here, Transport, come, log_call, lost
 
 GAP_SECONDS = 60.0
 """Silence after which the answer counts as lost (contract.md §1)."""
-STREAM_BYTES = 256 * 1024 * 1024
-"""Bytes of one whole turn."""
+NO_EVENT_SECONDS = 600.0
+"""Seconds after which an answer that only keeps its connection open counts as lost."""
+STREAM_BYTES = 64 * 1024 * 1024
+"""Bytes of one whole turn: an answer of 2 MB, token by token, with its steps."""
 
 UNPACKED_BYTES = 64 * 1024
 """Bytes unpacked at a time."""
@@ -47,6 +49,11 @@ Delta = TextDelta | ThinkingDelta
 _DELTAS: dict[str, type[Delta]] = {"text_delta": TextDelta, "thinking_delta": ThinkingDelta}
 _DELTA_TYPES = tuple(_DELTAS)
 """To look in: whatever a type is, a list or an object too, it can be compared with these."""
+_COMPLETED_BY: dict[type[Event], tuple[type[Delta], ...]] = {
+    Text: (TextDelta,),
+    Thinking: (ThinkingDelta,),
+    Stop: (TextDelta, ThinkingDelta),
+}
 _IGNORED = frozenset({"[DONE]"})
 
 
@@ -140,7 +147,7 @@ class TurnStream:
         return self._call.coming
 
     def _readable(self) -> Iterator[Event | Sign]:
-        """The events. Of a growing text, what may be the beginning of a key waits for the next of its kind."""
+        """The events. Of a growing text, what may be the beginning of a key waits until it goes on or is complete."""
         waiting: dict[type[Delta], Delta] = {}
         try:
             for event in self._events():
@@ -154,8 +161,10 @@ class TurnStream:
                     if shown is not None:
                         yield shown
                 else:
-                    yield from waiting.values()
-                    waiting.clear()
+                    # Whatever else comes in between, the text may go on after it.
+                    for kind in _COMPLETED_BY.get(type(event), ()):
+                        if kind in waiting:
+                            yield waiting.pop(kind)
                     yield event
         except UpstreamError:
             yield from waiting.values()
@@ -171,12 +180,15 @@ class TurnStream:
         return parts[0], parts[1]
 
     def _events(self) -> Iterator[Event | Sign]:
-        decoder, failed = SseDecoder(), ""
+        decoder, failed, heard_at = SseDecoder(), "", time.monotonic()
         for part in self._parts():
             if isinstance(part, Sign):
+                if time.monotonic() > heard_at + NO_EVENT_SECONDS:
+                    raise AnswerLost("nothing but comments came for too long")
                 yield part
                 continue
             for event in self._read(decoder.feed(part)):
+                heard_at = time.monotonic()
                 yield event
                 if self.complete:
                     return

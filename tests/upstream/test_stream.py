@@ -8,7 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
@@ -441,6 +441,21 @@ def test_a_turn_without_end_is_ended(faulty: FaultyServer, monkeypatch: pytest.M
     assert len(events) <= 10
 
 
+def test_who_only_keeps_the_connection_open_is_not_waited_for(
+    faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "NO_EVENT_SECONDS", 0.5)
+    events, error = read(ask(faulty, event_stream(DELTA, *[(0.1, b": still here\n\n")] * 40, STOP)))
+    assert type(error) is AnswerLost
+    assert kinds(events) == ["text_delta"]
+
+
+def test_what_went_wrong_is_told_without_addresses(faulty: FaultyServer) -> None:
+    failed = frame("stop", is_error=True, error="cannot reach http://10.0.0.7:8080/v1 now")
+    events, _ = read(ask(faulty, event_stream(DELTA, failed)))
+    assert cast(Stop, events[-1]).error == "cannot reach [address removed] now"
+
+
 def test_many_turns_run_beside_each_other_and_beside_reads(faulty: FaultyServer) -> None:
     faulty.script("POST", PATH, [event_stream(DELTA, *[(0.05, DELTA)] * 10, STOP)], repeat=True)
     client = faulty.client(pool_size=4, read_budget=20)
@@ -486,10 +501,20 @@ def test_what_may_begin_a_key_is_read_when_the_answer_is_cut_or_turns_to_somethi
     assert events == [ThinkingDelta(content=begins), TextDelta(content=begins)]
 
 
-def test_a_key_cut_in_two_by_a_thought_is_none_either(faulty: FaultyServer) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        frame("thinking_delta", content="hm"),
+        frame("thinking", content="hm"),
+        frame("tool_call", call_id="1", name="search"),
+        frame("surprise"),
+    ],
+    ids=["a thought", "a whole thought", "a step", "the unknown"],
+)
+def test_a_key_cut_in_two_by_something_else_is_none_either(faulty: FaultyServer, other: bytes) -> None:
     first, thought, rest = (
         frame("text_delta", content=f"see {KEY[:9]}"),
-        frame("thinking_delta", content="hm"),
+        other,
         frame("text_delta", content=f"{KEY[9:]} so"),
     )
 
