@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import Origin, record
+from dashboard.catalog.models import Index
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.errors import DashboardError
 from dashboard.rows import execute, find_one, hold, insert
@@ -95,7 +96,7 @@ def ask(
         runners: what runs turns in this process.
         session: where to ask.
         actor: who asks.
-        prompt: 1 to 1,000 Unicode code points.
+        prompt: 1 to 1,000 Unicode code points; blanks around it do not count.
         nonce: the form's own; a second submission returns the first one's turn, if it says the same.
         origin: where the request came from.
         index_ids: for a session whose sources are chosen with each question: 1 to 10; ignored otherwise, because a
@@ -109,6 +110,8 @@ def ask(
     Raises:
         BadQuestion, SessionGone, TurnRunning, TooManyWaiting: nothing was asked.
     """
+    # LlamaCloud may store it so (contract.md §14.13), and a question is found again by its words.
+    prompt = prompt.strip()
     if (again := _sent_before(session, actor, nonce)) is not None:
         return _as_it_was(again, prompt, index_ids, require_all_indexes)
     sources = _sources(session, index_ids)
@@ -155,20 +158,24 @@ def retry(runners: Runners, turn: Turn, *, actor: User, origin: Origin) -> Turn:
     if turn.is_live or turn.state in (TurnState.ANSWERED, TurnState.RECOVERED):
         raise BadQuestion("This question has been answered, or is being answered. Ask a new one.")
     nonce = f"{RETRY}{turn.pk}"
-    again = Turn.objects.filter(nonce=nonce, session=turn.session_id).first()
-    if again is not None:
-        return again
-    return ask(
-        runners,
-        turn.session,
-        actor=actor,
-        prompt=turn.prompt,
-        nonce=nonce,
-        origin=origin,
-        index_ids=tuple(turn.index_ids),
-        require_all_indexes=turn.require_all_indexes,
-        retry_of=turn,
-    )
+    again = Turn.objects.filter(nonce=nonce, session=turn.session_id)
+    if (made := again.first()) is not None:
+        return made
+    try:
+        return ask(
+            runners,
+            turn.session,
+            actor=actor,
+            prompt=turn.prompt,
+            nonce=nonce,
+            origin=origin,
+            index_ids=tuple(turn.index_ids),
+            require_all_indexes=turn.require_all_indexes,
+            retry_of=turn,
+        )
+    except OtherForm:
+        # Somebody else has pressed the button at the same moment, and was first.
+        return again.get()
 
 
 def _sent_before(session: ChatSession, actor: User, nonce: str) -> Turn | None:
@@ -244,10 +251,11 @@ def _sources(session: ChatSession, chosen: tuple[str, ...]) -> tuple[str, ...]:
     sources = tuple(dict.fromkeys(chosen))
     if not sources:
         raise BadQuestion("Choose at least one source for this question. Your question is kept.")
-    if any(len(source) > 255 or "\0" in source for source in sources):
-        raise BadQuestion("Choose sources from the list. Your question is kept.")
     if len(sources) > MAX_SESSION_INDEXES:
         raise BadQuestion(f"Choose at most {MAX_SESSION_INDEXES} sources for one question. Your question is kept.")
+    known = Index.objects.present().filter(project_id=session.project_id, pk__in=sources)
+    if any("\0" in source for source in sources) or known.count() < len(sources):
+        raise BadQuestion("Choose sources from the list. Your question is kept.")
     return sources
 
 

@@ -6,7 +6,7 @@ from django.db import connection
 
 from dashboard import upstream
 from dashboard.turns.models import Turn
-from dashboard.turns.past import split
+from dashboard.turns.past import split, words_of
 from dashboard.turns.states import TurnState
 
 RUNNING_ELSEWHERE = (
@@ -41,7 +41,7 @@ def which_conflict(client: upstream.LlamaCloud, turn: Turn) -> str:
     last = before.order_by("-number").first()
     connection.close()
     if history and not history[-1].is_complete:
-        ours = last is not None and last.prompt == history[-1].prompt
+        ours = last is not None and words_of(last.prompt) == words_of(history[-1].prompt)
     elif others:
         return SOURCES_FIXED
     else:

@@ -15,11 +15,9 @@ from dashboard.rows import hold
 from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, figures, log_rows, outcome_of, store_pieces
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn
-from dashboard.turns.past import PastTurn, answer_of, find, split
-from dashboard.turns.states import TurnState
+from dashboard.turns.past import PastTurn, answer_of, places, split
+from dashboard.turns.states import LATE, TurnState
 
-LATE = (TurnState.INTERRUPTED, TurnState.STOPPED)
-"""Ends after which LlamaCloud may still have finished the answer."""
 BATCH = 50
 """Turns added in one transaction; they are rendered before it, so that nobody waits for that."""
 NEVER_FINISHED = "The answer was never finished at LlamaCloud."
@@ -44,13 +42,12 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> int:
     ended = [past for past in history if past.is_complete or past is not history[-1]]
     known = _places(session)
     changed = 0
-    for turn in _unplaced(session):
-        past = find(turn, [past for past in history if past.position not in known])
-        if past is not None and past.is_complete:
-            known.add(past.position)
+    found = places(session.pk, history)
+    for turn in Turn.objects.filter(pk__in=found):
+        past = found[turn.pk]
+        known.add(past.position)
+        if past.is_complete:
             changed += _complete(turn, past)
-        elif past is not None:
-            known.add(past.position)
     fresh = [past for past in ended if past.position not in known]
     for start in range(0, len(fresh), BATCH):
         changed += _add(session, fresh[start : start + BATCH])
@@ -68,12 +65,6 @@ def _places(session: ChatSession, among: Sequence[int] | None = None) -> set[int
     if among is not None:
         placed = placed.filter(position__in=among)
     return {position for position in placed.values_list("position", flat=True) if position is not None}
-
-
-def _unplaced(session: ChatSession) -> list[Turn]:
-    """The turns asked here whose place is not known: first those that surely have one, then those that may."""
-    turns = Turn.objects.filter(session=session, position=None).accepted()
-    return sorted(turns.order_by("number"), key=lambda turn: turn.state in LATE)
 
 
 def _complete(turn: Turn, past: PastTurn) -> int:

@@ -10,16 +10,11 @@ from django.db import connection
 from dashboard import upstream
 from dashboard.turns.answer import Answer
 from dashboard.turns.models import Turn
-from dashboard.turns.past import PastTurn, answer_of, find, split
+from dashboard.turns.past import NOT_ASKED, STILL_OPEN, PastTurn, answer_of, find, split
 
 READ_BACK_AFTER = (0.5, 2.0, 4.0, 8.0, 12.0)
 """Pauses in seconds between the tries to read a cut answer back: five within half a minute."""
-NOT_ASKED = "The question did not reach LlamaCloud. Ask it again."
 CUT = "The connection to LlamaCloud broke before the answer was complete, and LlamaCloud has not stored it."
-STILL_OPEN = (
-    "The connection to LlamaCloud broke before the answer was complete. LlamaCloud may still finish it: it will then"
-    " appear here."
-)
 UNREACHABLE = (
     "The connection to LlamaCloud broke before the answer was complete, and LlamaCloud cannot be asked for it right"
     " now. If it has the answer, it will appear here."

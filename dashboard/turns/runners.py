@@ -25,8 +25,9 @@ from dashboard.turns.entries import LeaseLost
 from dashboard.turns.eventlog import AWAY, EVENT_LOG, EventLog
 from dashboard.turns.lease import HEARTBEAT, claim, release, renew, take_over
 from dashboard.turns.models import Turn
+from dashboard.turns.past import STILL_OPEN
 from dashboard.turns.pulse import Pulse
-from dashboard.turns.recover import STILL_OPEN, Recovery, recover
+from dashboard.turns.recover import Recovery, recover
 from dashboard.turns.run import Run
 from dashboard.turns.standing import may_run, places_in_queue, running_by_person, to_see_to
 from dashboard.turns.states import TurnState

@@ -23,3 +23,5 @@ class TurnState(models.TextChoices):
 
 
 LIVE = (TurnState.QUEUED, TurnState.RUNNING)
+LATE = (TurnState.INTERRUPTED, TurnState.STOPPED)
+"""Ends after which LlamaCloud may still have finished the answer."""

@@ -11,8 +11,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from dashboard.audit.models import AuditEntry
+from dashboard.catalog.models import Index, Project
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.chats.sync import mark_gone
 from dashboard.turns import standing as standing_module
@@ -87,9 +89,9 @@ def test_a_question_changed_after_a_lost_answer_is_not_taken_for_the_first_one(
     assert Turn.objects.count() == 1
 
 
-def test_other_sources_for_the_same_question_are_another_question(faulty: FaultyServer, ada: User) -> None:
-    free = make_session(faulty, index_ids=None)
-    script(faulty, free, ANSWER)
+def test_other_sources_for_the_same_question_are_another_question(catalog: FaultyServer, ada: User) -> None:
+    free = make_session(catalog, index_ids=None)
+    script(catalog, free, ANSWER)
     first = ended(put(free, ada, nonce="the same", index_ids=("idx-reports", "idx-reports")))
 
     assert put(free, ada, nonce="the same", index_ids=("idx-reports",)) == first
@@ -147,6 +149,8 @@ def test_an_unbound_session_takes_one_to_ten_sources(catalog: FaultyServer, ada:
     session = make_session(catalog, index_ids=None)
     script(catalog, session, ANSWER)
     ids = tuple(f"idx-{number}" for number in range(chosen))
+    known = [Index(id=one, project_id=session.project_id, name=one, synced_at=timezone.now()) for one in ids]
+    Index.objects.bulk_create(known)
 
     if fine:
         assert ended(put(session, ada, index_ids=(*ids, *ids[:1]))).index_ids == list(ids)
@@ -155,12 +159,25 @@ def test_an_unbound_session_takes_one_to_ten_sources(catalog: FaultyServer, ada:
             put(session, ada, index_ids=ids)
 
 
-@pytest.mark.parametrize("odd", ["x" * 256, "nul\0"])
-def test_a_source_that_can_be_none_is_not_sent(catalog: FaultyServer, ada: User, odd: str) -> None:
+@pytest.mark.parametrize("odd", ["x" * 256, "nul\0", "idx-unheard-of", "../../v1/x", "gone", "elsewhere"])
+def test_a_source_that_no_list_offers_is_not_sent(catalog: FaultyServer, ada: User, odd: str) -> None:
     session = make_session(catalog, index_ids=None)
+    now, other = timezone.now(), Project.objects.create(id="prj-other", name="Other", synced_at=timezone.now())
+    Index.objects.create(id="gone", project_id=session.project_id, name="Gone", synced_at=now, gone_at=now)
+    Index.objects.create(id="elsewhere", project=other, name="Elsewhere", synced_at=now)
 
     with pytest.raises(BadQuestion):
         put(session, ada, index_ids=(odd,))
+
+
+def test_blanks_around_a_question_are_not_asked(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, ANSWER)
+
+    turn = ended(put(session, ada, "  Why?\n ", nonce="one"))
+
+    assert turn.prompt == "Why?"
+    assert faulty.received("POST", stream_path(session))[0].json()["prompt"] == "Why?"
+    assert put(session, ada, "Why? ", nonce="one") == turn
 
 
 def test_a_session_whose_bound_set_is_unknown_is_not_asked(catalog: FaultyServer, ada: User) -> None:

@@ -16,6 +16,7 @@ from dashboard.web import running
 from tests.faulty import FaultyServer
 from tests.people import SignIn
 from tests.turns.conftest import ORIGIN, ended, put, question, script, slow, sse, stop, text
+from tests.turns.test_ask import at_once
 from tests.web.conftest import make_session
 
 pytestmark = pytest.mark.postgres
@@ -48,6 +49,16 @@ def test_two_people_who_ask_again_share_the_new_turn(
 
     assert retry(running.RUNNERS, first, actor=ben, origin=ORIGIN) == again
     ended(again)
+
+
+def test_two_people_who_ask_again_at_the_same_moment_share_the_new_turn(
+    faulty: FaultyServer, session: ChatSession, ada: User, ben: User
+) -> None:
+    first = failed(faulty, session, ada)
+
+    made = at_once(10, lambda n: retry(running.RUNNERS, first, actor=(ada, ben)[n % 2], origin=ORIGIN))
+
+    assert {turn.pk for turn in made} == {ended(made[0]).pk}
 
 
 def test_an_answered_question_is_not_asked_again(faulty: FaultyServer, session: ChatSession, ada: User) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from dashboard.chats.models import ChatSession
-from dashboard.turns import recover
+from dashboard.turns import past, recover
 from dashboard.turns.models import TurnState
 from tests.faulty import FaultyServer, failing, held, page, rate_limited, reset
 from tests.turns.conftest import (
@@ -98,7 +98,7 @@ def test_a_question_that_got_lost_says_so(faulty: FaultyServer, session: ChatSes
 
     turn = ended(put(session, ada))
 
-    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, recover.NOT_ASKED)
+    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, past.NOT_ASKED)
 
 
 def test_an_answer_that_is_still_being_written_may_come_later(
@@ -107,7 +107,7 @@ def test_an_answer_that_is_still_being_written_may_come_later(
     faulty.events[session.session_id] = [question()]
     script(faulty, session, sse(question()))
 
-    assert ended(put(session, ada)).error == recover.STILL_OPEN
+    assert ended(put(session, ada)).error == past.STILL_OPEN
 
 
 def test_nothing_is_claimed_of_a_llamacloud_that_cannot_be_asked(
