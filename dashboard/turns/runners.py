@@ -23,7 +23,7 @@ from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, end_turn, outcome_of
 from dashboard.turns.entries import LeaseLost
 from dashboard.turns.eventlog import AWAY, EVENT_LOG, EventLog
-from dashboard.turns.lease import HEARTBEAT, claim, release, renew, take_over
+from dashboard.turns.lease import HEARTBEAT, claim, release, renew, take_over, wait_to_write
 from dashboard.turns.models import Turn
 from dashboard.turns.past import STILL_OPEN
 from dashboard.turns.pulse import Pulse
@@ -42,6 +42,8 @@ LOOK_WHEN_IDLE = 3.0
 GRACE = HEARTBEAT + 1.0
 """Seconds a lease that has run out is watched before it is taken over: its process may have been waiting for the
 database like everybody, or its clock may be behind, and renews it at its next heartbeat."""
+HELD_UP = 0.5
+"""Seconds of waiting to write after which others are taken to have waited as well, and get their grace anew."""
 REAPERS = 20
 """Turns of dead processes read back at once by this one."""
 SHORTLY = 0.05
@@ -149,12 +151,14 @@ class Runners:
             now = time.monotonic()
             try:
                 if now - renewed >= HEARTBEAT:
-                    renewed = now
                     self._renew()
+                    renewed = now
                 self._look()
                 close_old_connections()
             except Exception as error:
-                # Whatever it is, without this thread every turn of the process would be taken for dead.
+                # Whatever it is, without this thread every turn of the process would be taken for dead. If it is the
+                # database, others could not renew their leases either.
+                self._suspects = {}
                 log.warning(
                     "Looking after turns failed: %s", type(error).__name__, exc_info=not isinstance(error, Error)
                 )
@@ -209,6 +213,9 @@ class Runners:
                 since = now
             self._suspects[turn.pk] = (turn.lease_until, since)
             if (turn.lease_holder and now - since < GRACE) or len(self._reaping) >= REAPERS:
+                continue
+            if wait_to_write() > HELD_UP:
+                self._suspects[turn.pk] = (turn.lease_until, time.monotonic())
                 continue
             orphan = Turn.objects.select_related("session").filter(pk=turn.pk).first()
             if orphan is not None and take_over(turn.pk, turn.lease_until, self.holder):

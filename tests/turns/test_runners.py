@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -187,6 +188,24 @@ def test_a_lease_that_is_renewed_late_is_not_taken(
         threading.Event().wait(0.5)
         held = Turn.objects.filter(pk=turn.pk, lease_holder="slow:1:x")
         assert held.update(lease_until=timezone.now() - timedelta(seconds=1)) == 1
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL lets others write meanwhile")
+def test_a_lease_that_could_not_be_renewed_because_nobody_could_write_is_not_taken(
+    session: ChatSession, ada: User
+) -> None:
+    turn = orphan(session, ada, question(), lease_holder="slow:1:x")
+    elsewhere_writes = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None, check_same_thread=False)
+    elsewhere_writes.execute("BEGIN IMMEDIATE")
+    threading.Timer(2.0, elsewhere_writes.execute, ["ROLLBACK"]).start()
+    running.RUNNERS.keep()
+    threading.Event().wait(2.0)
+
+    # Whoever waited longer than the keeper comes after it, but within its grace.
+    threading.Event().wait(0.3)
+    held = Turn.objects.filter(pk=turn.pk, lease_holder="slow:1:x")
+    assert held.update(lease_until=timezone.now() + timedelta(seconds=9)) == 1
+    elsewhere_writes.close()
 
 
 def test_a_process_that_slept_adds_nothing_to_what_another_one_ended(
