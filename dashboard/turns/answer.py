@@ -116,6 +116,11 @@ class Answer:
         """Whether anything of an answer has come."""
         return bool(self.text or self._block or self._pending)
 
+    @property
+    def failed_without_a_word(self) -> bool:
+        """Whether LlamaCloud says nothing but that it failed: whatever came of the answer before is worth more."""
+        return self.stop is not None and self.stop.is_error and not self.has_text
+
     def close(self) -> list[Entry]:
         """No more events: whatever is unfinished is settled as it stands."""
         entries = self.frame()

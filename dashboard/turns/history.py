@@ -82,7 +82,8 @@ def _complete(turn: Turn, past: PastTurn) -> int:
     with transaction.atomic():
         if not mine.update(state=state, error=error, position=past.position, **figures(answer)):
             return 0
-        store_pieces(turn, answer)
+        if not answer.failed_without_a_word:
+            store_pieces(turn, answer)
         add_steps(turn, answer)
     return 1
 

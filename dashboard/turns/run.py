@@ -219,6 +219,10 @@ class Run:
 
     def _replace(self, whole: Answer) -> None:
         """End with an answer read back: readers are shown all of it, and the log gets the steps it lacks."""
+        if whole.failed_without_a_word and self._answer.has_text:
+            self._answer.stop = whole.stop
+            self._end(*outcome_of(self._answer), position=self.turn.position)
+            return
         seen, self._answer = self._answer, whole
         state, error = outcome_of(whole, read_back=True)
         self._finish(

@@ -271,12 +271,15 @@ def reap(
         release(turn, holder)
         return
     # Read and rendered before the transaction: that takes seconds for a long one, and rows would be held meanwhile.
-    seen = seen_so_far(turn) if recovery.answer is None else Answer()
+    answer = recovery.answer
+    seen = seen_so_far(turn) if answer is None or answer.failed_without_a_word else Answer()
+    if answer is not None and answer.failed_without_a_word and seen.has_text:
+        seen.stop, answer = answer.stop, seen
     with transaction.atomic():
-        if recovery.answer is not None:
-            state, error = outcome_of(recovery.answer, read_back=True)
-            if end_turn(turn, state, recovery.answer, holder=holder, error=error, position=turn.position):
-                add_steps(turn, recovery.answer)
+        if answer is not None:
+            state, error = outcome_of(answer, read_back=True)
+            if end_turn(turn, state, answer, holder=holder, error=error, position=turn.position):
+                add_steps(turn, answer)
         elif stopped or stop_asked():
             end_turn(turn, TurnState.STOPPED, seen, holder=holder, error="")
         else:

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
@@ -25,6 +26,8 @@ from dashboard.web.sender import Sender
 WATCHERS = 400
 """Browsers that one process sends live answers to at the same time, each an open connection. Whoever comes later asks
 again every two seconds instead (decision 10)."""
+WATCHED_BY_ONE = 40
+"""Of them, those of one person: nobody has more windows open, and nobody takes everybody's places."""
 
 DRAIN = 24.0
 """Seconds running turns get to finish after the process was told to end; less than gunicorn's own patience."""
@@ -33,8 +36,41 @@ GARBAGE = 50_000
 """Objects made and not yet freed after which Python looks for those that only hold each other; its own 700 (3.11) is a
 few dozen times for every page."""
 
+
+class Places:
+    """Places that people take and give back.
+
+    Args:
+        most: how many there are.
+        each: how many of them one person may have.
+    """
+
+    def __init__(self, most: int, each: int) -> None:
+        self._most, self._each = most, each
+        self._taken: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def taken(self) -> int:
+        """How many are taken."""
+        return self._taken.total()
+
+    def take(self, person_id: int) -> bool:
+        """Take one for this person; whether there was one for them."""
+        with self._lock:
+            is_free = self.taken < self._most and self._taken[person_id] < self._each
+            self._taken[person_id] += is_free
+        return is_free
+
+    def give_back(self, person_id: int) -> None:
+        """One of this person's is free again."""
+        with self._lock:
+            self._taken[person_id] -= 1
+            self._taken = +self._taken
+
+
 RUNNERS = Runners(upstream_client)
-WATCHING = threading.BoundedSemaphore(WATCHERS)
+WATCHING = Places(WATCHERS, WATCHED_BY_ONE)
 SENDER = Sender()
 
 
@@ -43,20 +79,20 @@ class Watched:
 
     Args:
         turn, cursor: as for a :class:`Reader`.
-        places: has been acquired for this answer.
+        leave: gives back the place that was taken for this answer.
         lets_go: whether the web server hands the connection over once the head is sent (:class:`HandedOver`); otherwise
             its thread stays with the answer.
     """
 
-    def __init__(self, turn: Turn, cursor: int | None, places: threading.Semaphore, *, lets_go: bool) -> None:
-        self._places: threading.Semaphore | None = places
+    def __init__(self, turn: Turn, cursor: int | None, leave: Callable[[], None], *, lets_go: bool) -> None:
+        self._give_back: Callable[[], None] | None = leave
         self._lets_go = lets_go
         self._begun: bytes | None = None
         self._is_offered = False
         try:
             self._reader = Reader(turn, cursor)
         except BaseException:
-            places.release()
+            leave()
             raise
 
     def __iter__(self) -> Iterator[bytes]:
@@ -95,10 +131,10 @@ class Watched:
             self._leave()
 
     def _leave(self) -> None:
-        places, self._places = self._places, None
-        if places is not None:
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
             self._reader.close()
-            places.release()
+            give_back()
 
 
 _told_to_end_at = 0.0
@@ -141,7 +177,7 @@ def _start_afresh() -> None:
     global WATCHING, SENDER
     forget_after_fork()
     RUNNERS.__init__(upstream_client)  # type: ignore[misc]  # the same object, as good as new
-    WATCHING = threading.BoundedSemaphore(WATCHERS)
+    WATCHING = Places(WATCHERS, WATCHED_BY_ONE)
     SENDER = Sender()
 
 

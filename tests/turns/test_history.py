@@ -170,6 +170,18 @@ def test_an_interrupted_turn_is_completed_when_llamacloud_has_the_answer(
     assert [kind for kind in logged(turn) if kind.startswith("tool")] == ["tool_call", "tool_result"]
 
 
+def test_an_interrupted_turn_that_failed_later_keeps_what_came_of_it(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    script(faulty, session, sse(question(), delta("Ha")))
+    turn = ended(put(session, ada))
+
+    import_history(session, detail(faulty, session, question(), stop(is_error=True, error="Too long.")))
+
+    turn.refresh_from_db()
+    assert (turn.state, turn.error, answer_of(turn)) == (TurnState.FAILED, "Too long.", "<p>Ha</p>\n")
+
+
 def test_a_stopped_turn_gets_its_answer_and_stays_stopped(
     faulty: FaultyServer, session: ChatSession, ada: User
 ) -> None:

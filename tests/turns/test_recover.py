@@ -121,11 +121,12 @@ def test_nothing_is_claimed_of_a_llamacloud_that_cannot_be_asked(
 
 def test_an_answer_read_back_that_failed_is_a_failure(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
     faulty.events[session.session_id] = [question(), stop(is_error=True, error="Too long.")]
-    script(faulty, session, sse(question(), delta("x")))
+    script(faulty, session, sse(question(), delta("What came")))
 
     turn = ended(put(session, ada))
 
-    assert (turn.state, turn.error) == (TurnState.FAILED, "Too long.")
+    assert (turn.state, turn.error, turn.position) == (TurnState.FAILED, "Too long.", 0)
+    assert answer_of(turn) == "<p>What came</p>\n", "LlamaCloud has nothing that is better"
 
 
 def test_a_retry_in_the_same_words_is_not_given_the_first_ones_answer(

@@ -125,6 +125,20 @@ def test_what_was_seen_is_kept_when_llamacloud_has_no_more(
     assert answer_of(turn) == "<p>The who</p>\n"
 
 
+def test_what_was_seen_is_kept_when_llamacloud_failed_without_a_word(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    turn = orphan(session, ada, question(), call(), delta("The who"))
+    faulty.events[session.session_id] = [question(), stop(is_error=True, error="Too long.")]
+
+    running.RUNNERS.keep()
+
+    turn = ended(turn)
+    assert (turn.state, turn.error, turn.position) == (TurnState.FAILED, "Too long.", 0)
+    assert answer_of(turn) == "<p>The who</p>\n"
+    assert logged(turn) == ["user_input", "tool_call", "text_delta"]
+
+
 def test_a_dead_process_s_turn_that_was_to_be_stopped_is_stopped(session: ChatSession, ada: User) -> None:
     turn = orphan(session, ada, question(), delta("The who"), stop_asked_at=timezone.now())
 

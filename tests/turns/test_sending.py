@@ -399,11 +399,11 @@ def test_the_page_hands_over_only_where_the_web_server_lets_go(
     first = next(parts)
     with pytest.raises(HandedOver) as handed_over:
         next(parts)
-    assert running.WATCHING._value == running.WATCHERS - 1
+    assert running.WATCHING.taken == 1
     answer.close()
-    assert running.WATCHING._value == running.WATCHERS - 1, "it is the sender's to give back now"
+    assert running.WATCHING.taken == 1, "it is the sender's to give back now"
     handed_over.value.is_left()
-    assert running.WATCHING._value == running.WATCHERS
+    assert running.WATCHING.taken == 0
 
     assert first == b"", "whoever sends it waits for no browser"
     assert b"turn-ended" in b"".join(browser.get(path).streaming_content)  # type: ignore[attr-defined]
@@ -417,6 +417,6 @@ def test_whoever_asks_for_the_head_only_takes_no_place(
 
     head = browser.head(f"/sessions/{session.session_id}/turns/{turn.number}/events/")
 
-    assert running.WATCHING._value == running.WATCHERS
+    assert running.WATCHING.taken == 0
     assert (head.status_code, head["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
     assert not b"".join(head.streaming_content)  # type: ignore[attr-defined]

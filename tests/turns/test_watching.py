@@ -26,6 +26,7 @@ from dashboard.turns.prune import KEEP, prune_logs
 from dashboard.upstream import EVENT_TYPES, read_event
 from dashboard.web import live, reader, running
 from tests.faulty import FaultyServer, event_stream
+from tests.people import SignIn
 from tests.turns.conftest import (
     answer_of,
     call,
@@ -307,14 +308,33 @@ def test_who_comes_when_too_many_watch_gets_the_part_that_asks_again(
     faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
 ) -> None:
     turn = live_turn(faulty, session, ada)
-    for _ in range(running.WATCHERS):
-        assert running.WATCHING.acquire(blocking=False)
+    for others in range(running.WATCHERS):
+        assert running.WATCHING.take(-others)
 
     answer = watch(browser, turn)
 
     assert not answer.streaming
     assert b'hx-trigger="every 2s"' in answer.content
     assert b"Half" in answer.content
+    # The turn itself is asked for in its live box.
+    assert (answer["HX-Retarget"], answer["HX-Reswap"]) == (f"#{turn.anchor}", "outerHTML")
+    assert watch(browser, turn, "1").status_code == 503
+
+
+def test_nobody_takes_the_places_of_all(
+    faulty: FaultyServer, session: ChatSession, ada: User, ben: User, browser: Client, signed_in: SignIn
+) -> None:
+    turn = live_turn(faulty, session, ada)
+    for _ in range(running.WATCHED_BY_ONE):
+        assert running.WATCHING.take(ada.pk)
+
+    assert not watch(browser, turn).streaming
+
+    answer = watch(signed_in(ben), turn)
+    assert answer.streaming
+    answer.close()
+    running.WATCHING.give_back(ada.pk)
+    assert watch(browser, turn).streaming
 
 
 def test_a_place_is_given_back_however_the_stream_ends(
@@ -327,10 +347,10 @@ def test_a_place_is_given_back_however_the_stream_ends(
         parts = iter(answer.streaming_content)
         for _ in range(consumed):
             next(parts)
-        assert running.WATCHING._value == running.WATCHERS - 1
+        assert running.WATCHING.taken == 1
         answer.close()
         answer.close()
-        assert running.WATCHING._value == running.WATCHERS
+        assert running.WATCHING.taken == 0
     assert EVENT_LOG._channels[turn.pk].watchers == 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -162,9 +162,10 @@ def events(request: Request, session_id: str, number: int) -> HttpResponse | Str
     turn = _turn(request, session_id, number)
     watched: Iterable[bytes] = ()
     if request.method == "GET":
-        if not running.WATCHING.acquire(blocking=False):
+        if not running.WATCHING.take(request.user.pk):
             return _turned_away(request, turn)
-        watched = running.Watched(turn, _cursor(request), running.WATCHING, lets_go=LETS_GO in request.META)
+        leave = partial(running.WATCHING.give_back, request.user.pk)
+        watched = running.Watched(turn, _cursor(request), leave, lets_go=LETS_GO in request.META)
     response = StreamingHttpResponse(watched, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
