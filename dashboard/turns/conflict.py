@@ -18,7 +18,7 @@ SOURCES_FIXED = (
     " Ask it in a new session with the sources you want."
 )
 BUSY_WITH_STOPPED = (
-    "LlamaCloud is still finishing the answer you stopped in this session, and it answers one question at a time. Your"
+    "LlamaCloud is still finishing an answer that was stopped in this session, and it answers one at a time. Your"
     " question was not asked. Ask it again in a moment."
 )
 BUSY_WITH_CUT = (

@@ -40,7 +40,8 @@ class Turn(models.Model):
     """One question and its answer; also the ledger of what it took.
 
     Asked here, a turn has a person, a nonce and a lease; imported from the history of a session used elsewhere, it has
-    none of them. ``position`` is its place among the questions of LlamaCloud's own history, once known.
+    none of them, and ``asked_at`` and ``finished_at`` are when it was imported: LlamaCloud's history tells no times, so
+    these are shown to nobody. ``position`` is its place among the questions of LlamaCloud's own history, once known.
     """
 
     session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="turns")

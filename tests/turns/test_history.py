@@ -60,6 +60,17 @@ def shown(session: ChatSession) -> list[tuple[int, str, str, str]]:
     return [(turn.number, turn.prompt, str(turn.state), answer_of(turn)) for turn in turns]
 
 
+def test_when_a_question_was_asked_elsewhere_is_not_made_up(
+    faulty: FaultyServer, session: ChatSession, browser: Client
+) -> None:
+    import_history(session, detail(faulty, session, *turn_of("One?", "1")))
+
+    page = browser.get(f"/sessions/{session.session_id}/turns/1/").content.decode()
+
+    assert "Asked outside Corral" in page
+    assert "<time" not in page.partition("<article")[2].partition("</article")[0]
+
+
 def test_a_conversation_held_elsewhere_is_read_in(faulty: FaultyServer, session: ChatSession) -> None:
     known = detail(faulty, session, *turn_of("One?", "*1*"), *turn_of("Two?", "2"))
 
