@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -20,16 +19,16 @@ from django.utils import timezone
 from dashboard import upstream
 from dashboard.rows import find
 from dashboard.turns.answer import Answer
-from dashboard.turns.ending import add_steps, end_turn, outcome_of
+from dashboard.turns.ending import end_turn
 from dashboard.turns.entries import LeaseLost
 from dashboard.turns.eventlog import AWAY, EVENT_LOG, EventLog
 from dashboard.turns.lease import HEARTBEAT, claim, release, renew, take_over, wait_to_write
 from dashboard.turns.models import Turn
 from dashboard.turns.past import STILL_OPEN
 from dashboard.turns.pulse import Pulse
-from dashboard.turns.recover import Recovery, recover
+from dashboard.turns.reap import reap
 from dashboard.turns.run import Run
-from dashboard.turns.standing import may_run, places_in_queue, running_by_person, to_see_to
+from dashboard.turns.standing import may_run, running_by_person, to_see_to
 from dashboard.turns.states import TurnState
 from dashboard.turns.threads import Threads
 
@@ -247,54 +246,3 @@ class Runners:
         finally:
             self._reaping.pop(turn.pk, None)
             connection.close()
-
-
-def reap(
-    client: upstream.LlamaCloud,
-    turn: Turn,
-    holder: str,
-    wait: Callable[[float], bool],
-    stop_asked: Callable[[], bool] = lambda: False,
-) -> None:
-    """End an orphaned turn: recovered with the stored answer, stopped if that was asked, or plainly interrupted.
-
-    Args:
-        client: the connection to LlamaCloud.
-        turn: the turn.
-        holder: who has taken its lease.
-        wait: sleeps so many seconds; true when this process is being shut down too: the next one goes on then.
-        stop_asked: whether a person has stopped the turn meanwhile.
-    """
-    stopped = turn.stop_asked_at is not None
-    recovery = Recovery() if stopped else recover(client, turn, wait, give_up=stop_asked, absent_is_final=True)
-    if recovery.cut_short:
-        release(turn, holder)
-        return
-    # Read and rendered before the transaction: that takes seconds for a long one, and rows would be held meanwhile.
-    answer = recovery.answer
-    seen = seen_so_far(turn) if answer is None or answer.failed_without_a_word else Answer()
-    if answer is not None and answer.failed_without_a_word and seen.has_text:
-        seen.stop, answer = answer.stop, seen
-    with transaction.atomic():
-        if answer is not None:
-            state, error = outcome_of(answer, read_back=True)
-            if end_turn(turn, state, answer, holder=holder, error=error, position=turn.position):
-                add_steps(turn, answer)
-        elif stopped or stop_asked():
-            end_turn(turn, TurnState.STOPPED, seen, holder=holder, error="")
-        else:
-            end_turn(turn, TurnState.INTERRUPTED, seen, holder=holder, error=recovery.explanation(seen))
-
-
-def seen_so_far(turn: Turn) -> Answer:
-    """What the log holds of a turn, as an answer."""
-    answer = Answer()
-    for data in turn.log.order_by("number").values_list("data", flat=True):
-        answer.take(upstream.read_event(json.loads(data)))
-    answer.close()
-    return answer
-
-
-def place_in_queue(turn: Turn) -> int:
-    """How many wait before it, itself included: 1 is next, 0 waits no more."""
-    return places_in_queue().get(turn.pk, 0)

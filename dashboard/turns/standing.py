@@ -75,6 +75,11 @@ def places_in_queue() -> dict[int, int]:
     return {key: place for place, (key,) in enumerate(fetch(_QUEUE), start=1)}
 
 
+def place_in_queue(turn: Turn) -> int:
+    """How many wait before it, itself included: 1 is next, 0 waits no more."""
+    return places_in_queue().get(turn.pk, 0)
+
+
 def to_see_to(now: datetime) -> list[int]:
     """The keys of turns that wait, that somebody wants stopped, or whose lease has run out."""
     return [key for (key,) in fetch(_TO_SEE_TO, now)]

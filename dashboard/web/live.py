@@ -19,7 +19,7 @@ from dashboard.rows import find
 from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import passages_in
-from dashboard.turns.runners import place_in_queue
+from dashboard.turns.standing import place_in_queue
 from dashboard.upstream import EVENT_TYPES
 from dashboard.web.present import TurnView, searching, turn_view
 

@@ -22,7 +22,7 @@ from dashboard.turns.ask import BadQuestion, OtherForm, SessionGone, TooManyWait
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.lease import claim
 from dashboard.turns.models import Turn, TurnState
-from dashboard.turns.runners import place_in_queue
+from dashboard.turns.standing import place_in_queue
 from dashboard.web import running
 from tests.faulty import FaultyServer
 from tests.turns.conftest import ORIGIN, ended, put, question, script, slow, sse, stop, stream_path, text, until

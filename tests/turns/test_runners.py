@@ -230,7 +230,7 @@ def test_a_process_that_slept_adds_nothing_to_what_another_one_ended(
     turn = put(session, ada)
     until(lambda: turn.log.filter(type="text_delta").exists())
     # As if this process had been stopped for long: another one has taken the lease and ended the turn.
-    from dashboard.turns.runners import reap
+    from dashboard.turns.reap import reap
 
     faulty.events[session.session_id] = [question(), call(), result(), text("The whole answer."), stop()]
     assert Turn.objects.filter(pk=turn.pk).update(lease_holder="other") == 1

@@ -20,8 +20,7 @@ from dashboard.turns.lease import claim
 from dashboard.turns.ledger import Ledger, ledger
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.prune import prune_logs
-from dashboard.turns.runners import place_in_queue
-from dashboard.turns.standing import Standing, running_by_person, standing, to_see_to
+from dashboard.turns.standing import Standing, place_in_queue, running_by_person, standing, to_see_to
 from dashboard.web import running
 from tests.faulty import FaultyServer
 from tests.turns.conftest import ended, put, question, script, sse, stop, text
