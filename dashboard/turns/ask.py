@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -286,12 +288,13 @@ def stop(runners: Runners, turn: Turn, *, actor: User, origin: Origin) -> None:
     now = timezone.now()
     with transaction.atomic():
         waiting = Turn.objects.filter(pk=turn.pk, state=TurnState.QUEUED)
-        stopped = waiting.update(state=TurnState.STOPPED, finished_at=now, stop_asked_at=now, error_code=NEVER_SENT)
+        asked: dict[str, Any] = {"stop_asked_at": now, "stopped_by": actor}
+        stopped = waiting.update(state=TurnState.STOPPED, finished_at=now, error_code=NEVER_SENT, **asked)
         if stopped:
             ChatSession.objects.filter(pk=turn.session_id).update(is_running=False)
             take_back(turn)
         running = Turn.objects.running().filter(pk=turn.pk, stop_asked_at=None)
-        if not (stopped or running.update(stop_asked_at=now)):
+        if not (stopped or running.update(**asked)):
             return
         record(AuditAction.TURN_STOPPED, actor=actor, origin=origin, subject=turn.session, turn=turn.number)
     runners.stop(turn.pk)

@@ -74,6 +74,10 @@ class Turn(models.Model):
     lease_until = models.DateTimeField(null=True)
     lease_holder = models.CharField(max_length=80, blank=True)
     stop_asked_at = models.DateTimeField(null=True)
+    # Without an index, which every question would be entered in: it is looked for when a person is deleted.
+    stopped_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     log_pruned = models.BooleanField(default=False)
 
     objects = TurnQuerySet.as_manager()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from django.db.models import QuerySet
+
 from dashboard.catalog.models import Index
 from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns.entries import read_entries
@@ -34,12 +36,18 @@ def conversation(session: ChatSession) -> dict[str, Any]:
 
 def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[TurnView], bool]:
     """A screen of turns that end before a number, in reading order, and whether there are older ones."""
-    turns = Turn.objects.filter(session=session).select_related("asked_by", "session").prefetch_related("pieces")
+    turns = _as_shown(session)
     if before is not None:
         turns = turns.filter(number__lt=before)
     page = list(turns.order_by("-number")[: TURNS_AT_ONCE + 1])
     shown = page[:TURNS_AT_ONCE][::-1]
     return views_of(shown), len(page) > TURNS_AT_ONCE
+
+
+def _as_shown(session: ChatSession) -> QuerySet[Turn]:
+    """The turns of a session with everything a page shows of them, so that none of it is asked for turn by turn."""
+    turns = Turn.objects.filter(session=session).select_related("asked_by", "stopped_by", "session")
+    return turns.prefetch_related("pieces")
 
 
 def live_part(views: list[TurnView]) -> str:
@@ -80,7 +88,7 @@ def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list
     Returns:
         newer turns, and those of ``late`` that have their answer by now.
     """
-    turns = Turn.objects.filter(session=session).select_related("asked_by", "session").prefetch_related("pieces")
+    turns = _as_shown(session)
     newer = list(turns.filter(number__gt=after).order_by("-number")[:TURNS_AT_ONCE])[::-1]
     waited_for = list(turns.filter(number__in=sorted(late)[-TURNS_AT_ONCE:]))
     mended = [view for view in views_of(waited_for) if view.is_final]

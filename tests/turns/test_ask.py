@@ -332,3 +332,35 @@ def test_only_the_question_that_locks_the_sources_renews_what_is_said_of_them(
     for number, said in ((1, first), (2, second)):
         assert 'hx-target="#job-region"' in said
         assert f'data-newest-turn="{number}"' in said
+
+
+# --- stopping -------------------------------------------------------------------------------------------------------
+
+
+def test_who_stopped_an_answer_first_is_kept(faulty: FaultyServer, session: ChatSession, ada: User, ben: User) -> None:
+    turn = put(slow(faulty, session), ada)
+
+    stop_turn(running.RUNNERS, turn, actor=ben, origin=ORIGIN)
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+
+    turn = ended(turn)
+    assert (turn.state, turn.asked_by, turn.stopped_by) == (TurnState.STOPPED, ada, ben)
+    assert [entry.actor for entry in AuditEntry.objects.filter(action="turn.stopped")] == [ben]
+
+
+def test_who_stopped_a_question_that_waited_is_kept(session: ChatSession, ada: User, ben: User) -> None:
+    running.RUNNERS.closing = True
+    turn = put(session, ada)
+
+    stop_turn(running.RUNNERS, turn, actor=ben, origin=ORIGIN)
+
+    assert ended(turn).stopped_by == ben
+
+
+def test_what_has_ended_was_stopped_by_nobody(faulty: FaultyServer, session: ChatSession, ada: User) -> None:
+    script(faulty, session, ANSWER)
+    turn = ended(put(session, ada))
+
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+
+    assert ended(turn).stopped_by is None

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
@@ -145,6 +147,46 @@ def test_a_stopped_answer_says_what_became_of_it(
     assert "You" not in turn.one("footer").text, "somebody else may have stopped it"
     assert ("data-final" in turn) == bool(columns)
     assert ("Ask again" in turn.text) == ("position" not in columns), "what is whole needs no asking again"
+
+
+def test_a_stopped_answer_says_who_stopped_it(session: ChatSession, browser: Client, ben: User) -> None:
+    """Whoever it was, and also when their account is gone."""
+    turn = make_turn(session, TurnState.STOPPED, stopped_by=ben, position=0)
+    said = shown(browser, turn)
+    assert "This answer was stopped by Ben." in said.one("footer").text
+    ben.first_name = "<b>\u202eneB"
+    ben.save()
+    assert "This answer was stopped by <b>neB." in shown(browser, turn).one("footer").text
+    ben.delete()
+    assert "This answer was stopped." in shown(browser, turn).one("footer").text
+
+
+def test_an_answer_that_came_before_it_could_be_stopped_was_not(
+    session: ChatSession, browser: Client, ben: User
+) -> None:
+    turn = make_turn(session, TurnState.ANSWERED, stop_asked_at=timezone.now(), stopped_by=ben)
+
+    assert "stopped" not in shown(browser, turn).text
+
+
+def test_who_asked_and_who_stopped_costs_a_conversation_no_query_a_turn(
+    session: ChatSession, browser: Client, ada: User, ben: User
+) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as made:
+            page = read(browser.get(f"/sessions/{session.session_id}/"))
+            assert all("stopped by Ben" in turn.text for turn in page.all("article"))
+        return len(made)
+
+    asked: dict[str, Any] = {"session": session, "prompt": "?", "asked_at": timezone.now(), "asked_by": ada}
+    stopped: dict[str, Any] = {"state": TurnState.STOPPED, "stopped_by": ben}
+    Turn.objects.create(number=1, **asked, **stopped)
+    queries()  # the first visit is remembered
+    one = queries()
+    for number in range(2, 6):
+        Turn.objects.create(number=number, **asked, **stopped)
+
+    assert queries() == one
 
 
 @pytest.mark.parametrize("state", TurnState)
