@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from django.core.cache import cache
@@ -32,6 +32,10 @@ SESSION_FRESH = timedelta(seconds=4)
 SOURCES_FRESH = timedelta(minutes=1)
 RECENT_LASTS = 10
 """Seconds within which all open lists of a process share one look at LlamaCloud."""
+LATELY = timedelta(hours=1)
+"""A session asked elsewhere that was heard of within this time may still be answering."""
+ASKED_ELSEWHERE = 3
+"""Such sessions that one look at the list looks at too."""
 FAILURE_LASTS = 8
 """Seconds in which a failed look at a session is not repeated: everybody is told the same."""
 NOT_READ = "What LlamaCloud sent could not be taken in."
@@ -114,7 +118,7 @@ def look_at_recent() -> str:
     """Refresh the newest sessions, at most every few seconds however many lists are open; tell a problem in words."""
     if not cache.add("look-recent", True, RECENT_LASTS):
         return str(cache.get("look-recent-failed", ""))
-    return _told(lambda: refresh_recent(upstream_client()), "look-recent-failed", RECENT_LASTS)
+    return _told(_refresh_recent, "look-recent-failed", RECENT_LASTS)
 
 
 def look_for(session_id: str) -> bool:
@@ -147,6 +151,15 @@ def _told(look: Callable[[], object], key: str, seconds: int) -> str:
         _places.release()
     cache.delete(key)
     return ""
+
+
+def _refresh_recent() -> None:
+    """Read what is new, and look at some of those that were seen being asked elsewhere: a list tells of no end."""
+    refresh_recent(upstream_client())
+    lately = ChatSession.objects.filter(is_running=True, gone_at=None, last_updated_at__gt=timezone.now() - LATELY)
+    for session in lately.exclude(turns__state__in=LIVE).order_by("synced_at")[:ASKED_ELSEWHERE]:
+        with suppress(UpstreamError):
+            refresh_one(upstream_client(), session, on_history=import_history)
 
 
 def _refresh(session: ChatSession, *, with_sources: bool) -> None:

@@ -114,7 +114,11 @@ def test_a_question_asked_elsewhere_shows_without_a_reload(visit: Visit, home: H
 
 @pytest.mark.parametrize(
     ("path", "asked"),
-    [("locked", ["/job/", "/lock/"]), ("failed", ["/job/", "/lock/"]), ("/sessions/", ["/sessions/"])],
+    [
+        ("locked", ["/job/", "/newer/", "/lock/"]),
+        ("failed", ["/job/", "/newer/", "/lock/"]),
+        ("/sessions/", ["/sessions/"]),
+    ],
 )
 def test_a_poll_that_brings_nothing_new_moves_nothing(visit: Visit, home: House, path: str, asked: list[str]) -> None:
     page = open_still(visit, home, home.path(path) if path.isalpha() else path)
@@ -164,6 +168,21 @@ def hide(page: Page, hidden: bool) -> None:
         }""",
         hidden,
     )
+
+
+def test_what_was_unfolded_in_a_region_stays_so_when_it_renews_itself(visit: Visit, home: House) -> None:
+    page = open_still(visit, home, home.path("failed"))
+    run = page.get_by_role("region", name="Last run")
+    run.get_by_text("Details for support").click()
+    run.evaluate("region => { region.dataset.old = 'yes' }")
+    other = visit(home, "ada", home.path("failed"))
+    other.get_by_role("link", name="Rename").click()
+    other.get_by_label("Title").fill("Another title")
+    other.get_by_role("button", name="Save").click()
+    half_a_minute(page)
+
+    expect(run).not_to_have_attribute("data-old", "yes")
+    expect(run.locator("#job-support")).to_have_attribute("open", "")
 
 
 @pytest.mark.parametrize("path", ["/sessions/", "locked"])

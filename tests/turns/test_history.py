@@ -314,7 +314,12 @@ def test_frames_are_pruned_a_while_after_the_end_and_steps_stay(
     faulty: FaultyServer, session: ChatSession, ada: User
 ) -> None:
     thought = {"type": "thinking_delta", "content": "hm"}
-    script(faulty, session, sse(thought, *turn_of("A", "a"), stop()), event_stream(sse(question("B"), delta("b")), (60.0, b"")))
+    script(
+        faulty,
+        session,
+        sse(thought, *turn_of("A", "a"), stop()),
+        event_stream(sse(question("B"), delta("b")), (60.0, b"")),
+    )
     done = ended(put(session, ada, "A"))
     live = put(session, ada, "B")
     until(lambda: live.log.filter(type="text_delta").exists())

@@ -15,10 +15,11 @@ from django.test.client import FakePayload
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
-from dashboard.turns.models import Turn
+from dashboard.turns.models import Turn, TurnState
 from dashboard.web import looking
 from tests.faulty import FaultyServer, failing, held
 from tests.people import SignIn
+from tests.turns.conftest import question, stop, text
 from tests.web.conftest import address, make_session
 from tests.web.pages import read
 
@@ -149,3 +150,25 @@ def test_a_history_that_was_never_read_is_read_however_fresh_the_summary_is(
 
     assert Turn.objects.get().prompt == "Why?"
     assert region["data-newest-turn"] == "1", "an open page learns of it from whichever region it was"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("columns", "is_heard"), [({}, True), ({"state": TurnState.RUNNING}, False)])
+def test_the_list_hears_that_an_answer_asked_for_elsewhere_has_ended(
+    catalog: FaultyServer, session: ChatSession, ada: User, browser: Client, columns: dict[str, Any], is_heard: bool
+) -> None:
+    now = timezone.now()
+    catalog.chats[session.session_id]["last_updated_at"] = now.isoformat()
+    catalog.events[session.session_id] = [question(), text("So."), stop()]
+    ChatSession.objects.update(is_running=True)
+    if columns:
+        # One's own is read by this dashboard itself.
+        Turn.objects.create(session=session, number=1, prompt="Why?", asked_at=now, asked_by=ada, **columns)
+    looking.cache.clear()
+
+    page = browser.get("/sessions/?seen=nothing", headers=HTMX)
+
+    session.refresh_from_db()
+    assert session.is_running is not is_heard
+    assert bool(catalog.received("GET", f"/api/v1/chat/{session.session_id}")) is is_heard
+    assert ("Running" in page.content.decode()) is not is_heard
