@@ -1,4 +1,4 @@
-// The focus goes on, when what had it goes out of the page, to what belongs to it; nothing scrolls for that.
+// The focus goes on, when what had it goes out of the page, to what belongs to it.
 (() => {
   let held; // the number of the turn that had the focus when something last came into the page
 
@@ -8,20 +8,20 @@
   });
   addEventListener("pointerdown", () => { held = undefined; });
 
-  // With an answer its Stop button ends. Who pressed it may want to ask again.
-  document.addEventListener("corral:answered", ({ detail: { number, state } }) => {
-    if (document.activeElement !== document.body) return;
-    const turn = document.getElementById(`turn-${number}`);
-    const again = state === "stopped" && turn?.querySelector("[data-ask] button");
-    if (again) again.focus({ preventScroll: true });
-    else if (held === number) turn?.focus({ preventScroll: true });
+  // Never to "Ask again": a second Enter would ask, and be billed.
+  const goOn = () => {
+    const turn = held && document.activeElement === document.body && document.getElementById(`turn-${held}`);
+    if (turn) (turn.querySelector("[data-stopped]") ?? turn).focus({ preventScroll: true });
+  };
+
+  // With an answer its Stop button ends.
+  document.addEventListener("corral:answered", ({ detail: { number } }) => {
+    goOn();
+    document.activeElement.closest(`#turn-${number} [data-stopped]`)?.scrollIntoView({ block: "nearest" });
   });
 
-  // A turn that comes anew, because LlamaCloud has finished it or because it asks for itself, takes the place of the old.
-  document.addEventListener("htmx:after:swap", () => setTimeout(() => {
-    const turn = held && document.activeElement === document.body && document.getElementById(`turn-${held}`);
-    if (turn) (turn.querySelector("[data-ask] button") ?? turn).focus({ preventScroll: true });
-  }));
+  // A turn that comes anew takes the place of the old.
+  document.addEventListener("htmx:after:swap", () => setTimeout(goOn));
 
   // A question that could not be taken, and no box to go on in: what is said instead gets the focus.
   document.addEventListener("htmx:after:swap", () => {
