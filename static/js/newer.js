@@ -29,9 +29,9 @@
     if (event.detail.ctx.sourceElement.matches("[data-newer]") && isStale()) event.preventDefault();
   });
 
-  // A question of somebody else's changes the rail as well.
+  // A question of somebody else's changes the rail as well; that there is none changes nothing.
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
-    if (ctx.sourceElement.matches("[data-newer]")) document.dispatchEvent(new CustomEvent("corral:visible"));
+    if (ctx.sourceElement.matches("[data-newer]") && ctx.response.raw.status !== 204) document.dispatchEvent(new CustomEvent("corral:visible"));
   });
 
   // After the swap's other parts have found their places.
