@@ -6,7 +6,12 @@
   if (!turns || !jump) return;
   const NEAR = 80;
   const below = () => root.scrollHeight - innerHeight - scrollY;
-  const toEnd = () => scrollTo({ top: root.scrollHeight, behavior: "instant" });
+  const toEnd = () => scrollTo(0, root.scrollHeight);
+  const edge = (element, side = "top") => element.getBoundingClientRect()[side];
+  const call = (isNew) => {
+    jump.lastChild.textContent = isNew ? "New question below" : "Jump to the end";
+    jump.classList.toggle("button-primary", isNew);
+  };
   let following = false;
   let lastY = scrollY;
 
@@ -15,26 +20,32 @@
     following = below() < NEAR || (following && scrollY >= lastY);
     lastY = scrollY;
     jump.hidden = following || below() < innerHeight / 2 || !turns.children.length;
+    if (jump.hidden) call(false);
   };
 
-  // What an answer ends with is followed like the answer; steps that a person unfolds are not.
+  // Neither sources nor unfolded steps are followed: an answer's last words stay in view.
   const dock = jump.parentElement;
   let docked = dock.offsetHeight;
-  let ended = -Infinity;
-  const justEnded = () => { ended = performance.now(); };
-  document.addEventListener("corral:answered", justEnded);
-  document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => { if (ctx.sourceElement?.id === "newer") justEnded(); });
+  let newest = turns.lastElementChild?.id;
+  let growing; // the turn's id
   const observer = new ResizeObserver(() => {
-    const grew = turns.querySelector("[data-live]") || performance.now() - ended < 3000 || docked !== dock.offsetHeight;
+    const grows = turns.querySelector(".doing");
+    const isNew = newest !== (newest = turns.lastElementChild?.id);
+    if (following && (grows || docked !== dock.offsetHeight)) toEnd();
+    else {
+      const words = following && [...turns.querySelectorAll(`#${growing} :is(.answer, .turn-note)`)].pop();
+      if (words) scrollBy(0, Math.max(0, edge(words, "bottom") - edge(dock)));
+      following = false;
+      notice();
+      if (isNew && !jump.hidden) call(true);
+    }
+    growing = grows?.closest(".turn").id;
     docked = dock.offsetHeight;
-    if (!following) notice();
-    else if (grew) toEnd();
   });
-  observer.observe(root);
-  observer.observe(dock);
+  [root, dock].forEach((part) => observer.observe(part));
 
   addEventListener("scroll", notice, { passive: true });
-  addEventListener("resize", () => { if (following) toEnd(); });
+  addEventListener("resize", () => following && toEnd());
   // The focus stays in the question: if it left, a phone's navigation would come back and move the button away.
   jump.addEventListener("mousedown", (event) => event.preventDefault());
   jump.addEventListener("click", () => {
@@ -43,36 +54,27 @@
   });
 
   // One's own question is shown, wherever one was reading.
-  let asked = false;
-  document.addEventListener("corral:asked", () => { asked = true; });
-  document.addEventListener("htmx:after:swap", () => {
-    if (!asked) return;
-    asked = false;
+  document.addEventListener("corral:asked", () => document.addEventListener("htmx:after:swap", () => {
     following = true;
     requestAnimationFrame(toEnd);
-  });
+  }, { once: true }));
 
   // Older turns come in above: what is being read stays where it is.
-  let anchor;
   document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
-    if (!ctx.target?.matches?.(".more-older")) return;
-    const element = ctx.target.nextElementSibling;
-    anchor = element && { element, top: element.getBoundingClientRect().top };
-  });
-  document.addEventListener("htmx:after:swap", () => {
-    if (!anchor) return;
-    scrollBy({ top: anchor.element.getBoundingClientRect().top - anchor.top, behavior: "instant" });
-    anchor = undefined;
+    const read = ctx.target?.matches?.(".more-older") && ctx.target.nextElementSibling;
+    if (!read) return;
+    const was = edge(read);
+    document.addEventListener("htmx:after:swap", () => scrollBy(0, edge(read) - was), { once: true });
   });
 
   // A conversation opens at its newest question; a reload or "back" stays where the browser puts it.
   const [visit] = performance.getEntriesByType("navigation");
   const last = turns.lastElementChild;
-  // Who has moved already, while the scripts were on their way, is left alone; so is what a message says at the top.
+  // Who has moved already is left alone; so is what a message says at the top.
   const settled = scrollY > 0 || document.activeElement !== document.body;
   if (visit?.type === "navigate" && !location.hash && last && !settled) {
     if (last.querySelector("[data-live]")) toEnd();
-    else if (turns.children.length > 1) last.scrollIntoView({ block: "start", behavior: "instant" });
+    else if (turns.children.length > 1) last.scrollIntoView();
   }
   notice();
 })();
