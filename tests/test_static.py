@@ -81,7 +81,7 @@ def test_a_page_carries_no_script_but_the_few_lines_that_fetch_them_all() -> Non
     tags = [tag for path in OURS for tag in re.findall(r"<script[^>]*>", path.read_text())]
     assert not tags, "scripts are named in js/app.js, and {% scripts %} writes the tags"
     starter = Template("{% load corral %}{% scripts %}").render(Context())
-    assert starter.startswith("<script>new Promise(")
+    assert starter.startswith("<script>Promise.all(")
     assert re.search(r'import\("/static/js/app\.[0-9a-f]{12}\.js"\)', starter)
     assert len(starter) < 400
 

@@ -1,6 +1,5 @@
-// Every behaviour, in order. collectstatic writes these files here, so that a page fetches one script; while debugging
-// each is fetched by itself (dashboard/static_bundle.py, {% scripts %}). All of them wait for something on the page to
-// serve, and do nothing where there is nothing.
+// Every behaviour, in order. collectstatic writes them here; while debugging each is fetched by itself
+// (dashboard/static_bundle.py). Where there is nothing on the page to serve they do nothing.
 import "../vendor/htmx.min.js";
 import "../vendor/hx-sse.min.js";
 import "trusted-types.js";

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.e2e.browser import started
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House, house
+from tests.e2e.way import Way
 from tests.faulty import FaultyServer, Received
 
 QUESTIONS = 1_000
@@ -133,3 +134,16 @@ def test_who_reads_already_when_the_scripts_come_is_left_alone(visit: Visit, old
     page.wait_for_timeout(200)
 
     assert page.evaluate("scrollY") == 300
+
+
+def test_scripts_from_the_cache_wait_for_the_rest_of_the_page(visit: Visit, old_house: House) -> None:
+    opened(visit, old_house, "years", QUESTIONS)
+    with Way(old_house) as way:
+        page = visit(way.house, "ada", old_house.path("years"))
+        way.dawdle(2_000)
+        page.goto(old_house.path("years"))
+        page.wait_for_timeout(300)
+
+        expect(page.locator(f"#turn-{QUESTIONS}")).to_be_in_viewport()
+        page.evaluate("scrollTo(0, 0)")
+        expect(page.get_by_role("button", name="Jump to the end")).to_be_visible()

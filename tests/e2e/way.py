@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from urllib.parse import urlsplit
 
 from tests.e2e.houses import House
@@ -19,6 +20,7 @@ class Way:
         self._ends: set[socket.socket] = set()
         self._silent: set[socket.socket] = set()
         self._is_cut = False
+        self._held_back = 0
         self.house = House(f"http://127.0.0.1:{self._listener.getsockname()[1]}", house.process, house.cookies)
 
     def __enter__(self) -> Way:
@@ -40,6 +42,10 @@ class Way:
         """Swallow whatever is sent on the connections there are, which stay open."""
         self._silent |= self._ends
 
+    def dawdle(self, held_back: int) -> None:
+        """Let the last so many bytes of the next answer that is longer come a second later."""
+        self._held_back = held_back
+
     def mend(self) -> None:
         """Let connections come about again."""
         self._is_cut = False
@@ -59,6 +65,11 @@ class Way:
         self._ends.add(one)
         with contextlib.suppress(OSError):
             while part := one.recv(65_536):
+                if 0 < self._held_back < len(part) - 2_000:
+                    held_back, self._held_back = self._held_back, 0
+                    other.sendall(part[:-held_back])
+                    time.sleep(1)
+                    part = part[-held_back:]
                 if one not in self._silent:
                     other.sendall(part)
         with contextlib.suppress(OSError):
