@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from typing import Any
@@ -237,6 +238,10 @@ def stop_answer(request: Request, session_id: str, number: int) -> HttpResponse:
     stop(running.RUNNERS, turn, actor=request.user, origin=request.origin)
     if request.htmx:
         return HttpResponse(status=204)
+    # The page that is shown next does not change by itself: it should have the end, which is not far.
+    ends = time.monotonic() + 2.0
+    while time.monotonic() < ends and Turn.objects.live().filter(pk=turn.pk).exists():
+        time.sleep(0.1)
     return HttpResponseRedirect(f"{reverse('session-detail', args=[session_id])}#{turn.anchor}")
 
 
