@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
+from dashboard.turns.answer import Entry
 from dashboard.turns.models import Turn, TurnState
 from dashboard.web import running
+from dashboard.web.live import step_html
 from dashboard.web.reader import Reader
 from tests.faulty import FaultyServer, event_stream, failing
-from tests.turns.conftest import delta, ended, put, question, result, script, sse, stop, text, until
+from tests.turns.conftest import delta, ended, put, question, result, script, slow, sse, stop, text, until
 from tests.web.conftest import make_session
 from tests.web.pages import Element, read
 
@@ -49,7 +52,7 @@ def test_documents_of_one_name_in_two_sources_are_two_and_say_whose_they_are(
     results = [{**result(), "call_id": f"c{number}"} for number in (1, 2)]
     script(catalog, session, sse(question(), *calls, *results, text("So."), stop()))
 
-    cited = shown(browser, ended(put(session, ada))).one("ol", class_="cited")
+    cited = shown(browser, ended(put(session, ada))).one("ul", class_="cited")
 
     places = [item.text for item in cited.all("li")]
     assert places == ["Document 1, page 1 in Reports", "Document 1, page 1 in Policies"]
@@ -59,7 +62,7 @@ def test_so_are_those_of_an_answer_that_was_asked_for_elsewhere(session: ChatSes
     places = [{"document": "Text.md", "index_id": index_id} for index_id in ("exc-idx-reports", "idx-policies")]
     turn = make_turn(session, TurnState.ANSWERED, citations=places)
 
-    cited = shown(browser, turn).one("ol", class_="cited")
+    cited = shown(browser, turn).one("ul", class_="cited")
     assert [item.text for item in cited.all("li")] == ["Text.md in Reports", "Text.md in Policies"]
 
 
@@ -68,7 +71,7 @@ def test_a_place_in_the_only_source_does_not_name_it(
 ) -> None:
     script(faulty, session, sse(question(), call_of("exc-idx-reports", 1), result(), text("So."), stop()))
 
-    assert shown(browser, ended(put(session, ada))).one("ol", class_="cited").text == "Document 1, page 1"
+    assert shown(browser, ended(put(session, ada))).one("ul", class_="cited").text == "Document 1, page 1"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,32 @@ def test_files_of_one_name_in_one_source_are_two_places(
     rows = [{"content": "x", "document": "Text.md", "file_id": file_id} for file_id in ("f1", "f2", "f1")]
     script(faulty, session, sse(question(), call_of("x", 1), {**result(), "result": rows}, text("So."), stop()))
 
-    assert len(shown(browser, ended(put(session, ada))).one("ol", class_="cited").all("li")) == 2
+    assert len(shown(browser, ended(put(session, ada))).one("ul", class_="cited").all("li")) == 2
+
+
+def test_a_step_says_in_plain_words_what_was_searched_and_how_much_was_found(
+    catalog: FaultyServer, ada: User, browser: Client
+) -> None:
+    session = make_session(catalog, ada, index_ids=["idx-reports", "idx-policies"])
+    calls = [call_of("exc-idx-reports", 1), {**call_of("", 2), "arguments": {"query": "x"}}]
+    results = [result(1), {**result(2), "result": []}, {**result(3), "result": "line 7"}]
+    script(catalog, session, sse(question(), *calls, *results, text("So."), stop()))
+    turn = ended(put(session, ada))
+
+    steps = read(browser.get(f"/sessions/{session.session_id}/turns/{turn.number}/steps/")).all("li", class_="step")
+
+    said = [step.one("summary").text for step in steps]
+    assert said == ["Searched Reports", "Searched the sources", "Found 1 passage", "Found nothing", "Got an answer"]
+    assert all("Tool: find" in step.text for step in steps)
+
+
+def test_of_a_live_answer_no_name_is_looked_up(session: ChatSession, django_assert_num_queries: Any) -> None:
+    turn = make_turn(session, TurnState.RUNNING, index_ids=["idx-reports"])
+
+    with django_assert_num_queries(0):
+        step = step_html(turn, Entry(1, "tool_call", json.dumps(call_of("exc-idx-reports", 1))))
+
+    assert "Searched the sources" in step
 
 
 def test_a_source_that_could_not_be_read_is_named(session: ChatSession, browser: Client) -> None:
@@ -291,6 +319,21 @@ def test_an_answer_asked_for_elsewhere_comes_into_an_open_page_with_what_there_i
     for page in (came, opened):
         assert page.one(id="turn-1-tail").text == "Because"
         assert page.one(id="turn-1-doing").text == "Writing…"
+
+
+# --- stopping without scripts ---------------------------------------------------------------------------------------
+
+
+def test_after_stop_the_page_without_scripts_has_the_end(
+    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client
+) -> None:
+    turn = put(slow(faulty, session), ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+
+    page = browser.post(f"/sessions/{session.session_id}/turns/1/stop/", follow=True)
+
+    assert read(page).one(id="turn-1")["data-state"] == "stopped"
+    assert "Writing…" not in page.content.decode()
 
 
 # --- the queue ------------------------------------------------------------------------------------------------------
