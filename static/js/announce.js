@@ -1,7 +1,7 @@
 // Says something to people who do not see it happen: politely, once.
 // Anywhere: document.dispatchEvent(new CustomEvent("corral:announce", {detail: "3 of 10 chosen"})).
-// Of several in a row the last is said; one sent as {text: "Answer ready", keep: true} is said whatever follows it.
-// A swapped element with data-announce="…" is read out when those words differ from the ones it replaced.
+// Of several in a row the last is said, and each that was sent as {text, keep: true}. A swapped element with
+// data-announce="…" is read out when those words are others.
 (() => {
   const announcer = document.getElementById("announcer");
   const words = new Map();

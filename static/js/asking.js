@@ -1,6 +1,5 @@
-// A question on its way to Corral, or the wish to stop an answer: the button says so and takes no second press. If
-// Corral does not answer (js/problem.js), the question stays where it is, and sending it again cannot ask twice (the
-// form's nonce).
+// A question on its way, or the wish to stop an answer: the button says so and takes no second press. A question that
+// is not answered stays (js/problem.js); sending it again cannot ask twice (the form's nonce).
 (() => {
   const busy = (form, on) => {
     const button = form.querySelector("[data-busy]");
@@ -55,7 +54,7 @@
   document.addEventListener("htmx:after:swap", () => {
     // Whoever asked, the sources are locked now.
     if (document.querySelector("[data-live]")) document.querySelector(".composer-lock")?.remove();
-    // The same question answered twice, after a lost answer to the first sending: it is one turn on the page as well.
+    // Sent again after a lost answer, it is one turn on the page as well.
     const seen = new Set();
     for (const turn of document.querySelectorAll("#turns > [data-turn]")) {
       if (seen.has(turn.id)) turn.remove();

@@ -71,7 +71,7 @@
 
   if (!document.querySelector("[data-composer]")) return;
   begin();
-  // The address has done its work: a reload shows the draft, which may have been changed since.
+  // A reload shows the draft, which may have been changed since.
   if (/[?&](prompt|question)=/.test(location.search)) {
     history.replaceState(history.state, "", location.pathname + location.hash);
   }

@@ -1,5 +1,5 @@
-// The line below an answer that grows: that it is being written, or that the connection has been gone for a moment. When
-// the browser is back on line the stream is taken up at once: it resumes with its cursor, as after its own pauses.
+// The line below an answer that grows: that it is being written, or that there is no connection. Back on line, the
+// stream is taken up at once, with its cursor.
 (() => {
   const LOST = "No connection. The answer goes on without this page.";
   const MOMENT = 2000;

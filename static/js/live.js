@@ -1,5 +1,5 @@
-// Live answers. The hx-sse extension resumes what once ran; this makes sure it begins, and that an answer arrives also
-// where streams do not: with no message for a while, the turn is swapped for one that asks again every two seconds.
+// Live answers. The hx-sse extension resumes what once ran; this makes sure it begins. With no message for a while,
+// the turn is swapped for one that asks again every two seconds.
 (() => {
   const PATIENCE = 6000;
   const watched = new Map(); // turn number → what is known of its stream

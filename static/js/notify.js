@@ -1,4 +1,4 @@
-// Tells that an answer is ready: aloud once, in the tab's title while away, and by the browser if that was asked for.
+// Tells that an answer is ready: aloud once, in the title while away, and by the browser if asked to.
 // A hidden tab's stream is paused (a browser has six connections for all tabs), so it asks now and then.
 (() => {
   const ASK_EVERY = 10_000;

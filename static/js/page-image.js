@@ -1,5 +1,4 @@
-// "See the page" opens the cited page over the conversation. The picture is fetched on that click, not before; with a
-// modifier key, or without JavaScript, the link opens it in a tab.
+// "See the page" opens the cited page over the conversation; with a modifier key, or without JavaScript, in a tab.
 (() => {
   const build = (tag, properties, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);

@@ -1,5 +1,5 @@
-// A form with data-submit-once is sent once: its button says what it is doing (data-busy) and takes no second press.
-// Coming back to the page makes it usable again. Focus goes to what went wrong (data-focus) when the page opens.
+// A form with data-submit-once is sent once: its button says so (data-busy) and takes no second press until one comes
+// back to the page. Focus goes to what went wrong (data-focus) when the page opens.
 (() => {
   const release = (form) => {
     delete form.dataset.sent;
