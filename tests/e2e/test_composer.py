@@ -48,6 +48,31 @@ def test_typing_and_going_on_to_the_button_scroll_nothing(
     assert page.evaluate("scrollY") == reading
 
 
+@pytest.mark.parametrize("presses", ["Enter", "the button"])
+def test_who_asks_keeps_the_focus(visit: Visit, brisk_home: House, presses: str) -> None:
+    page = open_session(visit, brisk_home)
+    box(page).fill("How hot is the oven?")
+    if presses == "Enter":
+        box(page).press("Enter")
+    else:
+        page.get_by_role("button", name="Ask", exact=True).click()
+    ended(page.locator("#turn-1"))
+
+    assert focused(page) == ("textarea Your question" if presses == "Enter" else "button Ask")
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_a_long_question_makes_no_slab_of_the_button(visit: Visit, home: House, viewport: dict[str, int]) -> None:
+    page = visit(home, "ada", home.path("locked"), viewport=viewport)
+    button = page.get_by_role("button", name="Ask", exact=True)
+    short = edge(button, "height")
+    assert short == edge(box(page), "height")
+    box(page).fill("How hot is the oven? " * 30)
+
+    assert edge(button, "height") == short
+    assert edge(button, "bottom") == edge(box(page), "bottom")
+
+
 def test_ten_sources_take_one_line_and_say_the_same_with_and_without_scripts(visit: Visit, home: House) -> None:
     page = visit(home, "ada", "", viewport=PHONE)
     begin(page)

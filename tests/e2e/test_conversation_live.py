@@ -10,6 +10,7 @@ import pytest
 from llama_cloud import LlamaCloud
 from playwright.sync_api import Page, Route, expect
 
+from tests.e2e.browser import focus_is_visible
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House, house
 from tests.e2e.talk import BOTH, HIDE, LONG, ask, begin, box, brisk_home, ended, open_session
@@ -147,18 +148,39 @@ def test_a_stopped_answer_keeps_what_came_and_can_be_asked_again(visit: Visit, h
     ended(page.locator("#turn-2"))
 
 
-def test_an_answer_that_comes_whole_after_stop_is_followed_and_keeps_the_focus(visit: Visit, home: House) -> None:
-    page = open_session(visit, home, viewport={"width": 400, "height": 480})
+def test_who_stops_with_the_keyboard_is_on_the_note_and_asks_nothing_again(visit: Visit, home: House) -> None:
+    page = open_session(visit, home, viewport={"width": 400, "height": 600})
     turn = ask(page)
     page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
     turn.get_by_role("button", name="Stop").press("Enter")
     ended(turn, "stopped")
-    expect(turn.get_by_role("button", name="Ask again")).to_be_focused()
+    note = turn.get_by_text("This answer was stopped.").locator("xpath=ancestor::p")
+
+    expect(note).to_be_focused()
+    page.wait_for_timeout(300)
+    assert focus_is_visible(page), "nothing scrolled it out of sight"
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("article")).to_have_count(1)
+    reading = page.evaluate("scrollY")
 
     expect(turn.get_by_text("this is the whole answer")).to_be_visible(timeout=60_000)
 
-    expect(turn).to_be_focused()
-    page.wait_for_function("() => document.documentElement.scrollHeight - innerHeight - scrollY < 80")
+    expect(note).to_be_focused()
+    page.wait_for_timeout(300)
+    assert page.evaluate("scrollY") == reading, "the reader goes on where the answer had stopped"
+
+
+def test_who_is_elsewhere_when_somebody_stops_the_answer_stays_there(visit: Visit, home: House) -> None:
+    page = open_session(visit, home)
+    turn = ask(page)
+    other = visit(home, "ben", page.url)
+    other.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
+    other.get_by_role("button", name="Stop").click()
+    ended(turn, "stopped")
+    page.wait_for_timeout(300)
+
+    expect(box(page)).to_be_focused()
 
 
 def test_the_page_of_one_turn_is_left_for_the_one_that_is_asked_again(visit: Visit, home: House) -> None:
@@ -243,9 +265,10 @@ def at_end(page: Page) -> bool:
 def test_growth_is_followed_at_the_end_and_leaves_other_readers_alone(visit: Visit, brisk_home: House) -> None:
     page = open_session(visit, brisk_home, viewport={"width": 400, "height": 480})
     first = ask(page)
-    ended(first)
-    page.wait_for_timeout(500)
+    page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
+    page.wait_for_timeout(300)
     assert at_end(page), "who asks sees the answer to its end"
+    ended(first)
 
     second = ask(page)
     page.wait_for_timeout(200)  # the page has gone to the new question
@@ -257,6 +280,42 @@ def test_growth_is_followed_at_the_end_and_leaves_other_readers_alone(visit: Vis
     page.get_by_role("button", name="Jump to the end").click()
     assert at_end(page)
     expect(box(page)).to_be_focused()
+
+
+@pytest.mark.parametrize("blocks_streams", [False, True], ids=["streamed", "asked for again and again"])
+def test_the_last_words_of_an_answer_stay_in_view_whatever_it_ends_with(
+    visit: Visit, brisk_home: House, blocks_streams: bool
+) -> None:
+    page = open_session(visit, brisk_home, viewport={"width": 400, "height": 600}, expect=CUT)
+    if blocks_streams:
+        page.route("**/events/", lambda route: route.abort())
+    turn = ask(page)
+    ended(turn)
+    page.wait_for_timeout(500)
+
+    bottom = turn.locator("#turn-1-answer").evaluate("it => it.getBoundingClientRect().bottom")
+    assert 0 < bottom <= page.locator(".dock").evaluate("it => it.getBoundingClientRect().top") + 1
+    assert page.evaluate("document.documentElement.scrollHeight - innerHeight - scrollY") > 20, "it was not followed"
+
+
+def test_somebody_elses_question_below_is_told_to_who_reads_further_up(visit: Visit, brisk_home: House) -> None:
+    page = open_session(visit, brisk_home, viewport={"width": 320, "height": 600})
+    ended(ask(page))
+    other = visit(brisk_home, "ben", page.url)
+    page.evaluate("scrollTo(0, 0)")
+    jump = page.locator("[data-jump]")
+    expect(jump).to_have_accessible_name("Jump to the end")
+    place = jump.bounding_box()
+    assert place
+    assert (place["width"], place["height"]) == (44, 44)
+    ended(ask(other))
+
+    expect(jump).to_have_accessible_name("New question below")
+    assert page.evaluate("scrollY") == 0
+    jump.click()
+    expect(jump).to_be_hidden()
+    page.evaluate("scrollTo(0, 0)")
+    expect(jump).to_have_accessible_name("Jump to the end")
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +345,32 @@ def test_a_cited_page_is_fetched_and_shown_on_a_click(visit: Visit, paged_home: 
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(link).to_be_focused()
     assert all(url.startswith(paged_home.url) for url in asked)
+
+
+def test_on_a_phone_nothing_is_squeezed(visit: Visit, paged_home: House) -> None:
+    page = visit(paged_home, "ada", "", viewport={"width": 320, "height": 640})
+    begin(page, "Manual")
+    turn = ask(page, "When is the boiler drained?")
+    ended(turn)
+    link = turn.get_by_role("link", name="See the page")
+    assert link.evaluate("it => it.offsetHeight") >= 24
+    link.evaluate("it => { it.dataset.pageImage = 'The manual of the boiler '.repeat(4); }")
+    link.click()
+    close = page.get_by_role("button", name="Close")
+
+    lines = """button => {
+      const range = new Range();
+      range.selectNodeContents(button);
+      return range.getClientRects().length;
+    }"""
+    assert close.evaluate(lines) == 1
+    dot = """turn => {
+      const line = document.createElement("p");
+      Object.assign(line, {className: "doing", textContent: "No connection. ".repeat(9)});
+      turn.append(line);
+      return getComputedStyle(line, "::before").inlineSize;
+    }"""
+    assert turn.evaluate(dot) == "8px"
 
 
 def test_a_question_that_had_to_wait_is_free_when_the_answer_is_there(visit: Visit, home: House) -> None:
