@@ -139,7 +139,7 @@ def test_who_reads_already_when_the_scripts_come_is_left_alone(visit: Visit, old
 def test_scripts_from_the_cache_wait_for_the_rest_of_the_page(visit: Visit, old_house: House) -> None:
     opened(visit, old_house, "years", QUESTIONS)
     with Way(old_house) as way:
-        page = visit(way.house, "ada", old_house.path("years"))
+        page = visit(way.house, "ada", old_house.path("years"), expect=("Failed to load resource", "htmx:error"))
         way.dawdle(2_000)
         page.goto(old_house.path("years"))
         page.wait_for_timeout(300)
