@@ -140,7 +140,7 @@ def test_a_stopped_answer_keeps_what_came_and_can_be_asked_again(visit: Visit, h
     turn.get_by_role("button", name="Stop").click()
     ended(turn, "stopped")
 
-    expect(turn.get_by_text("This answer was stopped.")).to_be_visible()
+    expect(turn.get_by_text("This answer was stopped by")).to_be_visible()
     expect(turn).to_contain_text("Quoted word")
     # LlamaCloud finishes it all the same, and answers one question at a time: the next one waits for that.
     turn.get_by_role("button", name="Ask again").click()
@@ -154,7 +154,7 @@ def test_who_stops_with_the_keyboard_is_on_the_note_and_asks_nothing_again(visit
     page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
     turn.get_by_role("button", name="Stop").press("Enter")
     ended(turn, "stopped")
-    note = turn.get_by_text("This answer was stopped.").locator("xpath=ancestor::p")
+    note = turn.get_by_text("This answer was stopped by").locator("xpath=ancestor::p")
 
     expect(note).to_be_focused()
     page.wait_for_timeout(300)

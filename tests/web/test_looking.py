@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.db import connections
 from django.test import Client
 from django.test.client import FakePayload
@@ -164,7 +165,7 @@ def test_the_list_hears_that_an_answer_asked_for_elsewhere_has_ended(
     if columns:
         # One's own is read by this dashboard itself.
         Turn.objects.create(session=session, number=1, prompt="Why?", asked_at=now, asked_by=ada, **columns)
-    looking.cache.clear()
+    cache.clear()
 
     page = browser.get("/sessions/?seen=nothing", headers=HTMX)
 
