@@ -6,7 +6,6 @@ import json
 import re
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from django import template
 from django.conf import settings
@@ -18,11 +17,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from dashboard import in_page
-from dashboard.catalog.models import Index, Readiness
+from dashboard.catalog.models import Readiness
 from dashboard.chats.models import LockState, RunState
 from dashboard.static_bundle import scripts_of
 from dashboard.templatetags import wording
-from dashboard.turns.models import Turn
 from dashboard.turns.reading import passages_in
 
 register = template.Library()
@@ -98,26 +96,6 @@ def plain_lines(value: object, limit: int = 2000) -> str:
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
-
-
-@register.filter
-def source_searched(turn: Turn, event: dict[str, Any]) -> str:
-    """The name of the source a tool call looks through, the one it was told or the only one; empty if not known.
-
-    Of a live answer it is not looked up: who sends that to everybody must not wait for the database.
-    """
-    arguments = event.get("arguments")
-    told = arguments.get("index_id") if isinstance(arguments, dict) else None
-    if not isinstance(told, str):
-        told = turn.index_ids[0] if len(turn.index_ids) == 1 else ""
-    told = told.replace("\0", "")[:200]
-    if turn.is_live or not told:
-        return ""
-    names: dict[str, str] = turn.__dict__.setdefault("names_searched", {})
-    if told not in names:
-        index = Index.named_by_either([told]).get(told)
-        names[told] = index.name if index is not None else ""
-    return names[told]
 
 
 @register.filter

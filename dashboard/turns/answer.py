@@ -9,7 +9,7 @@ from typing import Any
 
 from dashboard import upstream
 from dashboard.turns.markdown import LineEnds, Settler
-from dashboard.turns.reading import Citation, citations_in, index_asked, passages_in
+from dashboard.turns.reading import Citation, citations_in, index_told, passages_in
 
 PIECE = 50_000
 """Characters of HTML after which a new piece begins."""
@@ -176,7 +176,7 @@ class Answer:
         if isinstance(event, upstream.ToolCall):
             self.tool_calls += 1
             if self.tool_calls <= MAX_STEPS:
-                self._asked[event.call_id] = index_asked(event)
+                self._asked[event.call_id] = index_told(event.arguments)
         elif isinstance(event, upstream.ToolResult):
             self.passages += len(passages_in(event.result))
             for citation in citations_in(event, self._asked.get(event.call_id, "")):

@@ -52,9 +52,9 @@ def passages_in(result: Any) -> list[dict[str, Any]]:
     return [row for row in _rows(result) if isinstance(row.get("content"), str)]
 
 
-def index_asked(call: upstream.ToolCall) -> str:
-    """The index a tool was told to search, or ``""``."""
-    return _first(call.arguments or {}, ("index_id",))
+def index_told(arguments: Any) -> str:
+    """The index a tool was told to search, by either of its ids, or ``""``."""
+    return _first(arguments, ("index_id",)) if isinstance(arguments, dict) else ""
 
 
 def citations_in(event: upstream.ToolResult, index_id: str = "") -> list[Citation]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from functools import cache, partial
+from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -18,10 +19,10 @@ from django.utils.safestring import SafeString
 from dashboard.rows import find
 from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.models import Turn, TurnState
-from dashboard.turns.reading import passages_in
+from dashboard.turns.reading import index_told, passages_in
 from dashboard.turns.standing import place_in_queue
 from dashboard.upstream import EVENT_TYPES
-from dashboard.web.present import TurnView, searching, turn_view
+from dashboard.web.present import TurnView, names_of, searching, turn_view
 
 QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
@@ -43,9 +44,8 @@ def entry_html(turn: Turn, entry: Entry) -> str:
     if entry.type in FILLED_IN:
         return _filled_in(turn, entry)
     template = f"turns/events/_{entry.type}.html" if entry.type in EVENT_TYPES else "turns/events/_unknown.html"
-    # What is going on is asked for by few of the templates.
-    context = {"turn": turn, "entry": entry, "event": json.loads(entry.data), "doing": partial(doing, turn, [entry])}
-    return render_to_string(template, context)
+    # What is going on is asked for by few of the templates. No source is looked up: others wait to be sent something.
+    return render_to_string(template, _step(turn, entry) | {"doing": partial(doing, turn, [entry])})
 
 
 def _filled_in(turn: Turn, entry: Entry) -> str:
@@ -91,12 +91,17 @@ def doing_message(turn: Turn, words: str) -> bytes:
 
 def steps_html(turn: Turn, entries: list[Entry]) -> list[SafeString]:
     """The folded steps: tools, results, thinking, and whatever this version does not know."""
-    return [step_html(turn, entry) for entry in entries if entry.type not in NO_STEP]
+    steps = [_step(turn, entry) for entry in entries if entry.type not in NO_STEP]
+    if not turn.is_live:
+        names = names_of([step["told"] for step in steps])
+        steps = [step | {"source": names.get(step["told"], "")} for step in steps]
+    return [render_to_string("turns/_step.html", step) for step in steps]
 
 
-def step_html(turn: Turn, entry: Entry) -> SafeString:
-    """One line of the folded steps."""
-    return render_to_string("turns/_step.html", {"turn": turn, "entry": entry, "event": json.loads(entry.data)})
+def _step(turn: Turn, entry: Entry) -> dict[str, Any]:
+    """What a line of the folded steps is made of."""
+    event = json.loads(entry.data)
+    return {"turn": turn, "entry": entry, "event": event, "told": index_told(event.get("arguments")), "source": ""}
 
 
 def fold(entries: list[Entry]) -> tuple[str, str]:

@@ -296,6 +296,12 @@ def first_pieces(turn: Turn, start: int = 0) -> tuple[list[SafeString], int | No
     return shown, None
 
 
+def names_of(told: Iterable[str]) -> dict[str, str]:
+    """The names of sources that tools were told to search, by what they were told (contract.md §5)."""
+    found = Index.named_by_either({one for one in told if one and "\0" not in one})
+    return {one: index.name for one, index in found.items()}
+
+
 def searching(turn: Turn) -> str:
     """What a tool call means while it runs."""
     count = len(turn.index_ids)

@@ -18,7 +18,7 @@ from dashboard.chats.models import ChatSession
 from dashboard.turns.answer import Entry
 from dashboard.turns.models import Turn, TurnState
 from dashboard.web import running
-from dashboard.web.live import step_html
+from dashboard.web.live import steps_html
 from dashboard.web.reader import Reader
 from tests.faulty import FaultyServer, event_stream, failing
 from tests.turns.conftest import delta, ended, put, question, result, script, sse, stop, text, until
@@ -122,7 +122,7 @@ def test_a_step_says_in_plain_words_what_was_searched_and_how_much_was_found(
     steps = read(browser.get(f"/sessions/{session.session_id}/turns/{turn.number}/steps/")).all("li", class_="step")
 
     said = [step.one("summary").text for step in steps]
-    assert said == ["Searched Reports", "Searched the sources", "Found 1 passage", "Found nothing", "Got an answer"]
+    assert said == ["Searched Reports", "Used the tool find", "Found 1 passage", "Found nothing", "Got an answer"]
     assert all("Tool: find" in step.text for step in steps)
 
 
@@ -130,9 +130,9 @@ def test_of_a_live_answer_no_name_is_looked_up(session: ChatSession, django_asse
     turn = make_turn(session, TurnState.RUNNING, index_ids=["idx-reports"])
 
     with django_assert_num_queries(0):
-        step = step_html(turn, Entry(1, "tool_call", json.dumps(call_of("exc-idx-reports", 1))))
+        (step,) = steps_html(turn, [Entry(1, "tool_call", json.dumps(call_of("exc-idx-reports", 1)))])
 
-    assert "Searched the sources" in step
+    assert "Searched a source" in step
 
 
 def test_a_source_that_could_not_be_read_is_named(session: ChatSession, browser: Client) -> None:
