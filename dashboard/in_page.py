@@ -47,7 +47,6 @@ def starter() -> str:
     return "" if settings.DEBUG else _starter()
 
 
-@cache
 def policy() -> dict[str, Any]:
     """What allows them: a hash of each text for its directive (CSP Level 3, 2.3.1).
 
@@ -65,5 +64,6 @@ def _collected(name: str) -> str:
     return text
 
 
+@cache
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -23,6 +23,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
+from dashboard import in_page
 from dashboard.config import Config
 from dashboard.logs import NoTracebackForRefusals, PlainFormatter
 from tests.env import API_KEY
@@ -127,6 +128,13 @@ class TestHeaders:
         return dict(part.split(" ", 1) for part in header.split("; "))
 
     @pytest.mark.django_db
+    def test_the_policy_follows_what_pages_carry(self, settings: SettingsWrapper) -> None:
+        settings.DEBUG = True
+        while_debugging = in_page.policy()
+        settings.DEBUG = False
+
+        assert in_page.policy() != while_debugging
+
     def test_pages_get_the_strict_policy_with_trusted_types(self) -> None:
         page = Client().get("/accounts/login/").content.decode()
         carried = {tag: page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0] for tag in ("style", "script")}
