@@ -22,6 +22,7 @@ from django.core.checks import run_checks
 from django.db import connection
 from django.test import Client, RequestFactory
 from pytest_django import Settings
+from pytest_django.fixtures import SettingsWrapper
 
 from dashboard import in_page
 from dashboard.config import Config
