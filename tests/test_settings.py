@@ -22,7 +22,6 @@ from django.core.checks import run_checks
 from django.db import connection
 from django.test import Client, RequestFactory
 from pytest_django import Settings
-from pytest_django.fixtures import SettingsWrapper
 
 from dashboard import in_page
 from dashboard.config import Config
@@ -129,7 +128,7 @@ class TestHeaders:
         return dict(part.split(" ", 1) for part in header.split("; "))
 
     @pytest.mark.django_db
-    def test_the_policy_follows_what_pages_carry(self, settings: SettingsWrapper) -> None:
+    def test_the_policy_follows_what_pages_carry(self, settings: Settings) -> None:
         settings.DEBUG = True
         while_debugging = in_page.policy()
         settings.DEBUG = False
