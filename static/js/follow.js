@@ -23,7 +23,7 @@
     if (jump.hidden) call(false);
   };
 
-  // Neither sources nor unfolded steps are followed: an answer's last words stay in view.
+  // Neither sources nor unfolded steps are followed: the last words stay in view.
   const dock = jump.parentElement;
   let docked = dock.offsetHeight;
   let newest = turns.lastElementChild?.id;
@@ -37,7 +37,7 @@
       if (words) scrollBy(0, Math.max(0, edge(words, "bottom") - edge(dock)));
       following = false;
       notice();
-      if (isNew && !jump.hidden) call(true);
+      if (isNew && !jump.hidden && edge(turns.lastElementChild) > edge(dock)) call(true);
     }
     growing = grows?.closest(".turn").id;
     docked = dock.offsetHeight;

@@ -29,7 +29,7 @@
     if (event.detail.ctx.sourceElement.matches("[data-newer]") && isStale()) event.preventDefault();
   });
 
-  // A question of somebody else's changes the rail as well; that there is none changes nothing.
+  // Somebody else's question changes the rail as well.
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     if (ctx.sourceElement.matches("[data-newer]") && ctx.response.raw.status !== 204) document.dispatchEvent(new CustomEvent("corral:visible"));
   });
