@@ -175,11 +175,13 @@ def test_what_was_unfolded_in_a_region_stays_so_when_it_renews_itself(visit: Vis
     run = page.get_by_role("region", name="Last run")
     run.get_by_text("Details for support").click()
     run.evaluate("region => { region.dataset.old = 'yes' }")
-    other = visit(home, "ada", home.path("failed"))
-    other.get_by_role("link", name="Rename").click()
-    other.get_by_label("Title").fill("Another title")
-    other.get_by_role("button", name="Save").click()
-    half_a_minute(page)
+    other = visit(home, "ada", "")
+    for title in ("Another title", ""):  # LlamaCloud's again, which other tests look for
+        other.goto(home.path("failed"))
+        other.get_by_role("link", name="Rename").click()
+        other.get_by_label("Title").fill(title)
+        other.get_by_role("button", name="Save").click()
+        half_a_minute(page)
 
     expect(run).not_to_have_attribute("data-old", "yes")
     expect(run.locator("#job-support")).to_have_attribute("open", "")
