@@ -18,11 +18,13 @@ class Channel:
         turn_id: the turn's key.
         local: whether this process runs the turn.
         place: in the queue, 1 is next; 0 if the turn does not wait.
+        orphaned: whether the process that ran the turn is gone, and no other one has taken it over yet.
     """
 
     turn_id: int
     local: bool
     place: int = 0
+    orphaned: bool = False
     entries: list[Entry] = field(default_factory=list)
     ended: bool = False
     dropped: bool = False

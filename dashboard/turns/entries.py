@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from django.db import Error, connection, transaction
+from django.utils import timezone
 
 from dashboard.rows import fetch
 from dashboard.turns.answer import Entry
@@ -28,7 +29,7 @@ _INSERT = f"""
 """  # noqa: S608  # our own names
 """The one statement that runs for every frame of every answer: the ORM takes longer to put it together than a database
 to do it."""
-_LIVE = f"SELECT id, state FROM {Turn._meta.db_table} WHERE {IS_LIVE}"  # noqa: S608
+_LIVE = f"SELECT id, state, state = 'running' AND lease_until < %s FROM {Turn._meta.db_table} WHERE {IS_LIVE}"  # noqa: S608
 _ENTRIES = f"SELECT turn_id, number, type, data, html, tail FROM {LogEntry._meta.db_table}"  # noqa: S608
 
 
@@ -128,16 +129,18 @@ def read_entries(turn_id: int, after: int = 0) -> list[Entry]:
 def look(channels: list[Channel]) -> list[int]:
     """One look for many turns: which have ended, then what is new. In this order, so that an end is never early.
 
-    Those that wait are told their place in the queue, which is no news: who watches them looks now and then.
+    Those that wait are told their place in the queue, and all whether their process is gone, which is no news: who
+    watches them looks now and then.
 
     Returns:
         the keys of those with news.
     """
     places = ", ".join(["%s"] * len(channels))
-    live = dict(fetch(f"{_LIVE} AND id IN ({places})", *[one.turn_id for one in channels]))
-    queue = places_in_queue() if TurnState.QUEUED in live.values() else {}
+    rows = fetch(f"{_LIVE} AND id IN ({places})", timezone.now(), *[one.turn_id for one in channels])
+    live, orphaned = {key for key, *_ in rows}, {key for key, _, is_orphaned in rows if is_orphaned}
+    queue = places_in_queue() if any(state == TurnState.QUEUED for _, state, _ in rows) else {}
     for channel in channels:
-        channel.place = queue.get(channel.turn_id, 0)
+        channel.place, channel.orphaned = queue.get(channel.turn_id, 0), channel.turn_id in orphaned
     news = " OR ".join(["(turn_id = %s AND number > %s)"] * len(channels))
     seen = [(one.turn_id, one.entries[-1].number if one.entries else 0) for one in channels]
     found: dict[int, list[Entry]] = {}

@@ -108,7 +108,7 @@ class EventLog:
             self._start()
             # Somebody may watch already, since before its turn came: they must not be left with a dead channel.
             channel = self._channels.setdefault(turn_id, Channel(turn_id, local=True))
-            channel.local, channel.place = True, 0
+            channel.local, channel.place, channel.orphaned = True, 0, False
         return channel
 
     def drop(self, turn_id: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from dashboard.chats.models import ChatSession
@@ -111,6 +112,11 @@ class Turn(models.Model):
     def is_live(self) -> bool:
         """Whether something is still to come."""
         return TurnState(self.state).is_live
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether its process is gone or let it go, as far as the lease tells; another one takes it over."""
+        return self.state == TurnState.RUNNING and self.lease_until is not None and self.lease_until < timezone.now()
 
     def end(self, state: TurnState, *, holder: str, **columns: Any) -> bool:
         """End the turn, once.

@@ -53,7 +53,7 @@ def _as_shown(session: ChatSession) -> QuerySet[Turn]:
 def live_part(views: list[TurnView]) -> str:
     """What the one among these turns whose answer is live shows of it, if there is one."""
     live = next((view.turn for view in views if view.turn.is_live), None)
-    return snapshot(live, read_entries(live.pk)) if live is not None else ""
+    return snapshot(live, read_entries(live.pk), orphaned=live.is_orphaned) if live is not None else ""
 
 
 def may_be_first(session: ChatSession) -> bool:

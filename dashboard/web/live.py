@@ -26,6 +26,8 @@ from dashboard.web.present import TurnView, names_of, searching, turn_view
 
 QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
+BROKEN_OFF = "This answer was interrupted. Corral is fetching the rest of it…"
+"""Of a turn whose process is gone: until another one has taken it over and read it back, nothing comes."""
 CLOSING = "turn-ended"
 FILLED_IN = frozenset({"user_input", "text_delta", "thinking_delta", "text", "stop"})
 """Events that come with every answer, or in great numbers, and change nothing but words: their templates are read once
@@ -71,17 +73,17 @@ def message(html: str, number: int | None = None) -> bytes:
     return f"{cursor}data: {lines}\n\n".encode()
 
 
-def snapshot(turn: Turn, entries: list[Entry]) -> SafeString:
+def snapshot(turn: Turn, entries: list[Entry], *, orphaned: bool = False) -> SafeString:
     """All that is known of a live turn: its settled HTML, its growing tail, its steps, and what is going on."""
     html, tail = fold(entries)
-    words = {"tail": escape(tail), "doing": escape(doing(turn, entries))}
+    words = {"tail": escape(tail), "doing": escape(BROKEN_OFF if orphaned else doing(turn, entries))}
     steps = "".join(steps_html(turn, entries))
     return SafeString(_with_places("snapshot") % {"anchor": turn.anchor, "html": html, "steps": steps, **words})
 
 
-def snapshot_message(turn: Turn, entries: list[Entry], seen: int) -> bytes:
+def snapshot_message(turn: Turn, entries: list[Entry], seen: int, *, orphaned: bool = False) -> bytes:
     """The same, which replaces what the page has."""
-    return message(snapshot(turn, entries), seen)
+    return message(snapshot(turn, entries, orphaned=orphaned), seen)
 
 
 def doing_message(turn: Turn, words: str) -> bytes:

@@ -8,6 +8,7 @@ from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import Turn
 from dashboard.web.live import (
+    BROKEN_OFF,
     closing_message,
     doing,
     doing_message,
@@ -52,7 +53,7 @@ class Reader:
         self._heard_at = self._sent_at = self._looked_at = time.monotonic()
         self._closes_at = self._heard_at + AGE
         self._channel = EVENT_LOG.watch(turn.pk)
-        self._place = self._channel.place
+        self._place, self._orphaned = self._channel.place, self._channel.orphaned
 
     def close(self) -> None:
         """The reader goes."""
@@ -96,7 +97,7 @@ class Reader:
     def _everything(self) -> bytes:
         entries, _ = self._channel.now(0)
         self._seen = entries[-1].number if entries else 0
-        return snapshot_message(self._turn, entries, self._seen)
+        return snapshot_message(self._turn, entries, self._seen, orphaned=self._channel.orphaned)
 
     def _grown(self, entries: list[Entry]) -> bytes:
         if entries[0].number != self._seen + 1:
@@ -127,13 +128,16 @@ class Reader:
         return b""
 
     def _what_is_new(self) -> str:
-        """In words, if the turn has moved up in its queue or left it, or nothing has come of it for long.
+        """In words, if the turn has moved up in its queue or left it, lost its process, or said nothing for long.
 
         Nothing is read for it: the thread that asks sends to everybody else too.
         """
         place, self._place = self._place, self._channel.place
         if place != self._place and not self._seen:
             return in_line(self._place)
+        was_orphaned, self._orphaned = self._orphaned, self._channel.orphaned
+        if self._orphaned and not was_orphaned:
+            return BROKEN_OFF
         if self._told or not is_quiet(self._turn):
             return ""
         self._told = True

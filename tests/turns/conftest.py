@@ -7,24 +7,34 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.utils import timezone
 
 from dashboard.audit.trail import Origin
 from dashboard.chats.models import ChatSession
+from dashboard.config import upstream_client
+from dashboard.turns import lease
 from dashboard.turns import pulse as pulse_module
 from dashboard.turns import recover as recover_module
 from dashboard.turns import run as run_module
+from dashboard.turns import runners as runners_module
 from dashboard.turns import threads as threads_module
+from dashboard.turns.answer import Answer
 from dashboard.turns.ask import ask
+from dashboard.turns.ending import log_rows
 from dashboard.turns.entries import read_entries
-from dashboard.turns.eventlog import EVENT_LOG
-from dashboard.turns.models import Turn
+from dashboard.turns.eventlog import EVENT_LOG, EventLog
+from dashboard.turns.models import LogEntry, Turn, TurnState
+from dashboard.turns.runners import Runners
+from dashboard.upstream import read_event
 from dashboard.web import running
-from tests.faulty import Answer, FaultyServer, event_stream
+from tests.faulty import Answer as Scripted
+from tests.faulty import FaultyServer, event_stream
 from tests.localcloud.fixtures import localcloud, start_localcloud
 from tests.web.conftest import browser, catalog, connect, embedded, faulty, make_session
 
@@ -99,7 +109,7 @@ def stream_path(session: ChatSession) -> str:
     return f"/api/v1/chat/{session.session_id}/messages/stream"
 
 
-def script(faulty: FaultyServer, session: ChatSession, *answers: Answer | bytes, repeat: bool = False) -> None:
+def script(faulty: FaultyServer, session: ChatSession, *answers: Scripted | bytes, repeat: bool = False) -> None:
     """What LlamaCloud answers to the next questions of this session."""
     made = [event_stream(one) if isinstance(one, bytes) else one for one in answers]
     faulty.script("POST", stream_path(session), made, repeat=repeat)
@@ -181,3 +191,44 @@ def logged(turn: Turn) -> list[str]:
     entries = read_entries(turn.pk)
     assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
     return [entry.type for entry in entries]
+
+
+def orphan(session: ChatSession, person: User, *entries: dict[str, Any], **columns: Any) -> Turn:
+    """A turn whose process died after it had stored these events."""
+    now = timezone.now()
+    given = {"state": TurnState.RUNNING, "lease_holder": "dead:1:x", "lease_until": now - timedelta(minutes=1)}
+    turn = Turn.objects.create(
+        session=session,
+        number=1,
+        asked_by=person,
+        prompt="Why?",
+        index_ids=["idx-reports"],
+        asked_at=now,
+        **{**given, "nonce": "n", **columns},
+    )
+    ChatSession.objects.filter(pk=session.pk).update(is_running=True, first_asked_at=now, questions=1)
+    answer = Answer()
+    made = [entry for event in entries for entry in [*answer.take(read_event(event)), *answer.frame()]]
+    LogEntry.objects.bulk_create(log_rows(turn, made))
+    return turn
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead process is noticed sooner than in production."""
+    monkeypatch.setattr(lease, "LEASE", timedelta(seconds=1.5))
+    monkeypatch.setattr(runners_module, "HEARTBEAT", 0.3)
+    monkeypatch.setattr(runners_module, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(runners_module, "GRACE", 0.6)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Runners]:
+    """Another process, as far as the database can tell."""
+    log = EventLog()
+    runners = Runners(upstream_client, log)
+    yield runners
+    runners.drain(0)
+    if runners._keeper is not None:
+        runners._keeper.join(20)
+    log.close()

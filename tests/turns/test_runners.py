@@ -1,12 +1,9 @@
-"""Leases: who runs a turn, who takes over when that process is gone, asleep or told to end."""
+"""Leases: who runs a turn, and what becomes of it when its process is asleep, told to end or short of threads."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,208 +15,34 @@ from dashboard.config import upstream_client
 from dashboard.turns import lease
 from dashboard.turns import recover as recover_module
 from dashboard.turns import runners as runners_module
-from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.entries import LeaseLost
-from dashboard.turns.eventlog import EVENT_LOG, EventLog
+from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.run import Run
 from dashboard.turns.runners import Runners
 from dashboard.web import running
 from tests.faulty import FaultyServer, event_stream
 from tests.turns.conftest import (
-    ORIGIN,
     answer_of,
     call,
     delta,
     ended,
     logged,
+    orphan,
     put,
     question,
     result,
     script,
     sse,
     stop,
-    stream_path,
     text,
     until,
 )
 from tests.web.conftest import make_session
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("hurry")]
 
 STORED = [question(), call(), result(), text("The whole answer."), stop()]
-
-
-@pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dead process is noticed sooner than in production."""
-    monkeypatch.setattr(lease, "LEASE", timedelta(seconds=1.5))
-    monkeypatch.setattr(runners_module, "HEARTBEAT", 0.3)
-    monkeypatch.setattr(runners_module, "LOOK_EVERY", 0.1)
-    monkeypatch.setattr(runners_module, "GRACE", 0.6)
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[Runners]:
-    """Another process, as far as the database can tell."""
-    log = EventLog()
-    runners = Runners(upstream_client, log)
-    yield runners
-    runners.drain(0)
-    if runners._keeper is not None:
-        runners._keeper.join(20)
-    log.close()
-
-
-def orphan(session: ChatSession, person: User, *entries: dict[str, Any], **columns: Any) -> Turn:
-    """A turn whose process died after it had stored these events."""
-    from dashboard.turns.answer import Answer
-    from dashboard.turns.ending import log_rows
-    from dashboard.turns.models import LogEntry
-    from dashboard.upstream import read_event
-
-    now = timezone.now()
-    given = {"state": TurnState.RUNNING, "lease_holder": "dead:1:x", "lease_until": now - timedelta(minutes=1)}
-    turn = Turn.objects.create(
-        session=session,
-        number=1,
-        asked_by=person,
-        prompt="Why?",
-        index_ids=["idx-reports"],
-        asked_at=now,
-        **{**given, "nonce": "n", **columns},
-    )
-    ChatSession.objects.filter(pk=session.pk).update(is_running=True, first_asked_at=now, questions=1)
-    answer = Answer()
-    made = [entry for event in entries for entry in [*answer.take(read_event(event)), *answer.frame()]]
-    LogEntry.objects.bulk_create(log_rows(turn, made))
-    return turn
-
-
-def test_the_answer_of_a_dead_process_is_read_back_with_its_steps(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    turn = orphan(session, ada, question(), call(), delta("The who"))
-    faulty.events[session.session_id] = STORED
-
-    running.RUNNERS.keep()
-
-    turn = ended(turn)
-    assert (turn.state, turn.position) == (TurnState.RECOVERED, 0)
-    assert answer_of(turn) == "<p>The whole answer.</p>\n"
-    assert logged(turn) == ["user_input", "tool_call", "text_delta", "tool_result"]
-    session.refresh_from_db()
-    assert (session.is_running, session.job_input_tokens) == (False, 10)
-    assert not faulty.received("POST", stream_path(session))
-
-
-def test_what_was_seen_is_kept_when_llamacloud_has_no_more(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    turn = orphan(session, ada, question(), delta("The who"))
-
-    running.RUNNERS.keep()
-
-    turn = ended(turn)
-    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, recover_module.CUT)
-    assert answer_of(turn) == "<p>The who</p>\n"
-
-
-def test_what_was_seen_is_kept_when_llamacloud_failed_without_a_word(
-    faulty: FaultyServer, session: ChatSession, ada: User
-) -> None:
-    turn = orphan(session, ada, question(), call(), delta("The who"))
-    faulty.events[session.session_id] = [question(), stop(is_error=True, error="Too long.")]
-
-    running.RUNNERS.keep()
-
-    turn = ended(turn)
-    assert (turn.state, turn.error, turn.position) == (TurnState.FAILED, "Too long.", 0)
-    assert answer_of(turn) == "<p>The who</p>\n"
-    assert logged(turn) == ["user_input", "tool_call", "text_delta"]
-
-
-def test_a_dead_process_s_turn_that_was_to_be_stopped_is_stopped(session: ChatSession, ada: User) -> None:
-    turn = orphan(session, ada, question(), delta("The who"), stop_asked_at=timezone.now())
-
-    running.RUNNERS.keep()
-
-    assert ended(turn).state == TurnState.STOPPED
-
-
-def test_stopped_while_it_is_taken_over(
-    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (0.3,) * 50)
-    faulty.events[session.session_id] = [question()]
-    turn = orphan(session, ada, question())
-    running.RUNNERS.keep()
-    until(lambda: turn.pk in running.RUNNERS._reaping)
-
-    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
-
-    assert ended(turn, 5).state == TurnState.STOPPED
-
-
-def test_of_two_processes_one_takes_over(
-    faulty: FaultyServer, session: ChatSession, ada: User, elsewhere: Runners
-) -> None:
-    turn = orphan(session, ada, question())
-    faulty.events[session.session_id] = STORED
-
-    running.RUNNERS.keep()
-    elsewhere.keep()
-
-    assert ended(turn).state == TurnState.RECOVERED
-    assert len(faulty.received("GET", f"/api/v1/chat/{session.session_id}")) == 1
-
-
-def test_a_lease_is_renewed_while_an_answer_is_read_back(
-    faulty: FaultyServer, session: ChatSession, ada: User, elsewhere: Runners, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (0.5, 2.0, 2.0))
-    elsewhere.keep()
-    script(faulty, session, sse(question()))
-    faulty.events[session.session_id] = [question()]
-
-    turn = put(session, ada)
-    until(lambda: len(faulty.received("GET", f"/api/v1/chat/{session.session_id}")) == 2)
-    faulty.events[session.session_id] = STORED
-
-    assert ended(turn).state == TurnState.RECOVERED
-    assert len(faulty.received("GET", f"/api/v1/chat/{session.session_id}")) == 3
-
-
-def test_a_lease_that_is_renewed_late_is_not_taken(
-    session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After an outage of the database every lease has run out; whoever lives renews it before anybody takes it."""
-    monkeypatch.setattr(runners_module, "GRACE", 3.0)
-    turn = orphan(session, ada, question(), lease_holder="slow:1:x")
-    running.RUNNERS.keep()
-
-    for _ in range(8):
-        threading.Event().wait(0.5)
-        held = Turn.objects.filter(pk=turn.pk, lease_holder="slow:1:x")
-        assert held.update(lease_until=timezone.now() - timedelta(seconds=1)) == 1
-
-
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL lets others write meanwhile")
-def test_a_lease_that_could_not_be_renewed_because_nobody_could_write_is_not_taken(
-    session: ChatSession, ada: User
-) -> None:
-    turn = orphan(session, ada, question(), lease_holder="slow:1:x")
-    elsewhere_writes = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None, check_same_thread=False)
-    elsewhere_writes.execute("BEGIN IMMEDIATE")
-    threading.Timer(2.0, elsewhere_writes.execute, ["ROLLBACK"]).start()
-    running.RUNNERS.keep()
-    threading.Event().wait(2.0)
-
-    # Whoever waited longer than the keeper comes after it, but within its grace.
-    threading.Event().wait(0.3)
-    held = Turn.objects.filter(pk=turn.pk, lease_holder="slow:1:x")
-    assert held.update(lease_until=timezone.now() + timedelta(seconds=9)) == 1
-    elsewhere_writes.close()
 
 
 def test_a_process_that_slept_adds_nothing_to_what_another_one_ended(
@@ -325,20 +148,6 @@ def test_an_answer_being_read_back_is_left_to_the_next_process(
     assert (turn.state, turn.lease_holder) == (TurnState.RUNNING, "")
 
 
-def test_a_takeover_is_left_to_the_next_process(
-    session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recover_module, "READ_BACK_AFTER", (30.0,) * 5)
-    turn = orphan(session, ada, question())
-    running.RUNNERS.keep()
-    until(lambda: turn.pk in running.RUNNERS._reaping)
-
-    running.RUNNERS.drain(0)
-
-    turn.refresh_from_db()
-    assert (turn.state, turn.lease_holder) == (TurnState.RUNNING, "")
-
-
 def test_a_question_that_has_not_left_is_asked_by_the_next_process(session: ChatSession, ada: User) -> None:
     turn = orphan(session, ada, lease_holder=running.RUNNERS.holder)
     one = Run(turn, upstream_client(), EVENT_LOG, running.RUNNERS._pulse, running.RUNNERS.holder, lambda _: False)
@@ -368,17 +177,6 @@ def test_a_process_that_is_to_end_takes_nothing_more(
 
 
 # --- mishaps --------------------------------------------------------------------------------------------------------
-
-
-def test_a_turn_that_cannot_be_read_back_at_all_does_not_answer_for_ever(
-    session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    turn = orphan(session, ada, question())
-    turn.log.update(data="not JSON")
-
-    running.RUNNERS.keep()
-
-    assert ended(turn).state == TurnState.INTERRUPTED
 
 
 def test_without_a_thread_to_run_in_a_question_waits(
@@ -463,22 +261,3 @@ def test_who_was_idle_looks_at_once_when_there_is_something_to_look_after(
     until(lambda: Turn.objects.filter(pk=turn.pk, state=TurnState.RUNNING).update(stop_asked_at=timezone.now()))
 
     assert ended(turn).state == TurnState.STOPPED
-
-
-def test_an_orphan_that_cannot_be_taken_over_is_let_go(
-    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def none_left(*_args: Any, **_options: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    turn = Turn.objects.create(
-        session=session, number=1, asked_by=ada, prompt="?", asked_at=timezone.now(), index_ids=["idx-reports"],
-        state=TurnState.RUNNING, lease_until=timezone.now(), lease_holder=running.RUNNERS.holder,
-    )  # fmt: skip
-    monkeypatch.setattr(threading, "Thread", none_left)
-
-    running.RUNNERS._take_over(turn)
-
-    turn.refresh_from_db()
-    assert running.RUNNERS._reaping == {}
-    assert (turn.state, turn.lease_holder) == (TurnState.RUNNING, "")

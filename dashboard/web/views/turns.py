@@ -200,7 +200,7 @@ def show(request: Request, session_id: str, number: int) -> HttpResponse:
 def _shown(request: Request, turn: Turn) -> HttpResponse:
     context: dict[str, Any] = {"session": turn.session, "view": turn_view(turn), "polled": True}
     if turn.is_live:
-        context["snapshot"] = snapshot(turn, read_entries(turn.pk))
+        context["snapshot"] = snapshot(turn, read_entries(turn.pk), orphaned=turn.is_orphaned)
     return page_or_fragment(request, "turns/one.html", "turns/_turn.html", context)
 
 
