@@ -1,4 +1,4 @@
-"""A way between Corral and localcloud that a test can hold or cut at any byte of an answer."""
+"""A way between Corral and what it talks to that a test can hold or cut, to localcloud at any byte of an answer."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ At = Callable[[Passage, bytes], None]
 class ChaosProxy:
     """Passes bytes on; ``before_request`` and ``before_part`` see every stream call and may hold, cut or act."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, listener: socket.socket | None = None) -> None:
         self._target = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port: int = self._listener.getsockname()[1]
         self.before_request: At = lambda passage, part: None
         self.before_part: At = lambda passage, part: None

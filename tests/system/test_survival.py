@@ -9,11 +9,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import dj_database_url
 import psycopg
 import pytest
 import requests
@@ -21,7 +23,8 @@ import requests
 from tests import engines
 from tests.localcloud.fixtures import StartLocalcloud
 from tests.processes import PATIENCE, free_port
-from tests.system.chaos import Passage
+from tests.system.cable import cable
+from tests.system.chaos import ChaosProxy, Passage
 from tests.system.reader import Reading, read_turn
 from tests.system.stack import ENGINES, Stack, database_of, stack_of, start_localcloud
 
@@ -106,6 +109,29 @@ def test_the_database_connection_may_break_in_the_middle(tmp_path: Path, start_l
         thread.join()
 
         must_be_whole(stack, session, reading, "answered", "recovered")
+
+
+@pytest.mark.parametrize("seconds", [3, 30])
+def test_the_network_to_the_database_may_be_cut_in_the_middle(
+    tmp_path: Path, start_localcloud: StartLocalcloud, seconds: float
+) -> None:
+    """Nobody is told of it: what is sent vanishes, for less and for longer than an unanswered connection is kept."""
+    with database_of("postgres", tmp_path) as direct, cable() as way:
+        there = dj_database_url.parse(direct)
+        url = f"postgres://{quote(there['USER'])}:{quote(there['PASSWORD'])}@{way.far}:{way.listener.getsockname()[1]}/{there['NAME']}"
+        with (
+            closing(ChaosProxy(there["PORT"] or 5432, way.listener)),
+            stack_of(tmp_path, start_localcloud, url, delay=0.03) as stack,
+        ):
+            stack.database = direct
+            session, turn = stack.ask()
+            until(lambda: has_frames(stack))
+            way.cut()
+            threading.Timer(seconds, way.mend).start()
+
+            reading = read_turn(stack.browser, stack.addresses, f"{turn}events/", patience=150)
+
+            must_be_whole(stack, session, reading, "answered", "recovered")
 
 
 def test_a_way_that_breaks_while_llamacloud_finishes_costs_nothing(stack: Stack) -> None:
