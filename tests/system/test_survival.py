@@ -120,7 +120,7 @@ def test_the_network_to_the_database_may_be_cut_in_the_middle(
         there = dj_database_url.parse(direct)
         url = f"postgres://{quote(there['USER'])}:{quote(there['PASSWORD'])}@{way.far}:{way.listener.getsockname()[1]}/{there['NAME']}"
         with (
-            closing(ChaosProxy(there["PORT"] or 5432, way.listener)),
+            closing(ChaosProxy(int(there["PORT"] or 5432), way.listener)),
             stack_of(tmp_path, start_localcloud, url, delay=0.03) as stack,
         ):
             stack.database = direct
