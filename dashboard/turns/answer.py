@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ NO_STEP = ("user_input", "text", "text_delta", "thinking_delta", "stop")
 """Entries that are no step between the question and its answer."""
 MAX_STEPS = 2_000
 """Steps of one answer that are kept, so that a page can show them; no answer has needed a hundred."""
+MAX_BLOCKS = 2_000
+"""Complete blocks of one answer that are entries of their own; what comes after them only makes the last one grow."""
 KEPT_TYPE = 40
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -59,34 +62,41 @@ class Answer:
         self._html: list[str] = []
         self._settler = Settler()
         self._line_ends = LineEnds()
+        self._is_asked = self._grows = False
         self._block: list[str] = []
         self._block_html = 0
         self._replaced = 0
         self._pending: list[str] = []
         self._thinking: list[str] = []
 
-    @staticmethod
-    def steps_in(types: Iterable[str]) -> int:
-        """How many of the entries with these types are steps."""
-        return sum(kind not in NO_STEP for kind in types)
-
     def take(self, event: upstream.Event) -> list[Entry]:
-        """Take one event; return the entries it made, with any waiting frame before them."""
+        """Take one event; return the entries it made, with any waiting frame before them.
+
+        Of what may come without end none makes an entry for ever: a beat has one frame, and all else is bounded.
+        """
         if isinstance(event, upstream.TextDelta):
             self._pending.append(event.content)
+            self._grows = True
             return []
         if isinstance(event, upstream.ThinkingDelta):
             self._thinking.append(event.content)
             return []
-        entries = self.frame()
         if isinstance(event, upstream.Text):
-            entries.append(self._complete(event))
-            return entries
+            return self._take_block(event)
         self._note(event)
         kind = _kind_of(event)
-        if kind in NO_STEP or len(self.steps) < MAX_STEPS:
-            entries.append(self._entry(kind, event.raw))
-        return entries
+        is_one_more = self._is_asked if kind == "user_input" else kind not in NO_STEP and len(self.steps) >= MAX_STEPS
+        if is_one_more:
+            return []
+        self._is_asked = self._is_asked or kind == "user_input"
+        return [*self.frame(), self._entry(kind, event.raw)]
+
+    def _take_block(self, event: upstream.Text) -> list[Entry]:
+        grew, self._grows = self._grows, False
+        if len(self.text) >= MAX_BLOCKS:
+            self._pending.append(f"{'' if grew else event.content}\n\n")
+            return []
+        return [*self.frame(), self._complete(event)]
 
     def frame(self) -> list[Entry]:
         """The deltas since the last frame, joined to one entry a kind; none when nothing came."""
@@ -199,13 +209,28 @@ def _kind_of(event: upstream.Event) -> str:
     return "unknown" if claims_too_much or not event.type else event.type
 
 
-def missing_steps(whole: Answer, *, seen: int, number: int) -> list[Entry]:
+def missing_steps(whole: Answer, *, seen: Iterable[tuple[str, str]], number: int) -> list[Entry]:
     """The steps of an answer read back that the log does not have yet, as entries to append.
+
+    The stream may tell of steps the history leaves out, and the other way round, so each is looked for by itself.
 
     Args:
         whole: what LlamaCloud has.
-        seen: how many steps the log has; they are the first ones.
+        seen: the types and the data of the log's entries.
         number: of the log's last entry.
     """
-    late = whole.steps[seen:]
-    return [Entry(number + place, entry.type, entry.data) for place, entry in enumerate(late, start=1)]
+    there = Counter(_same(kind, data) for kind, data in seen if kind not in NO_STEP)
+    late: list[Entry] = []
+    for entry in whole.steps:
+        what = _same(entry.type, entry.data)
+        if there[what]:
+            there[what] -= 1
+        else:
+            late.append(Entry(number + len(late) + 1, entry.type, entry.data))
+    return late
+
+
+def _same(kind: str, data: str) -> tuple[str, str]:
+    """What a step has in common in the stream and in the history: a call has an id, of others every word counts."""
+    call_id = json.loads(data).get("call_id")
+    return kind, call_id if call_id and isinstance(call_id, str) else data

@@ -65,8 +65,8 @@ def _add_pieces(turn: Turn, answer: Answer) -> None:
 
 def add_steps(turn: Turn, answer: Answer) -> None:
     """Append the steps of an answer read back that the log lacks; call it inside a transaction."""
-    seen = Answer.steps_in(turn.log.values_list("type", flat=True))
     last = turn.log.aggregate(last=Max("number"))["last"] or 0
+    seen = turn.log.values_list("type", "data")
     insert_all(log_rows(turn, missing_steps(answer, seen=seen, number=last)))
 
 

@@ -5,11 +5,13 @@ Raw HTML is text, images are links (nothing is loaded from elsewhere), and only 
 
 from __future__ import annotations
 
+from html import escape
 from importlib import import_module
 from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
 TAGS = {
@@ -24,6 +26,14 @@ FORCED_CUT = 64 * 1024
 REFERRED = 100_000
 """Characters that the links of one answer may take from definitions elsewhere in it ("[words]: address"). A definition
 is repeated wherever it is used, so that twelve kilobytes could be five megabytes of a page; further uses stay text."""
+LOOKS = 12
+"""How often a line may be looked at, on average over a text, to find where its blocks end. One or two are usual, four
+in lists within lists; but quotations may be written so that each is looked through to the end of the text, and sixteen
+kilobytes of those took half a minute. Such a text is shown as it is written."""
+SPARE_LOOKS = 1_000
+"""As many more are free, so that a short text may be as tangled as it likes."""
+INFO = 100
+"""Characters of what stands behind the fence of a code block that are kept where the block is cut."""
 
 _table = import_module("markdown_it.rules_block.table")  # not the function of that name which the package shows
 vars(_table)["MAX_AUTOCOMPLETED_CELLS"] = 100
@@ -34,6 +44,26 @@ _md = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table
 _BOX_OPENS = "".join(f' {name}="{value}"' for name, value in BOX.items())
 _md.add_render_rule("table_open", lambda *_: f"<div{_BOX_OPENS}><table>\n")
 _md.add_render_rule("table_close", lambda *_: "</table></div>\n")
+
+
+class _TooTangled(Exception):
+    """Its blocks take more looking for than any honest text's."""
+
+
+def _count(state: StateBlock, *_lines: int) -> bool:
+    """A rule that applies to nothing, and is asked before all others whenever a line is looked at.
+
+    Raises:
+        _TooTangled: too often.
+    """
+    state.env["looks"] -= 1
+    if state.env["looks"] < 0:
+        raise _TooTangled
+    return False
+
+
+_md.block.ruler.before("table", "count", _count, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+_md.enable("count")
 _sanitise = nh3.Cleaner(
     tags=TAGS,
     attributes=ATTRIBUTES,
@@ -61,6 +91,10 @@ def _no_definitions() -> dict[str, Any]:
     return {"references": _Definitions()}
 
 
+def _looks_for(text: str) -> int:
+    return LOOKS * text.count("\n") + SPARE_LOOKS
+
+
 def render(text: str, env: dict[str, Any] | None = None) -> str:
     """Render Markdown to safe HTML.
 
@@ -72,7 +106,11 @@ def render(text: str, env: dict[str, Any] | None = None) -> str:
         HTML in which headings start at the third level, to fit below a page's own.
     """
     env = _no_definitions() if env is None else env
-    tokens = _md.parse(text, env)
+    env["looks"] = _looks_for(text)
+    try:
+        tokens = _md.parse(text, env)
+    except _TooTangled:
+        return _sanitise.clean("<p>" + escape(text.strip("\n"), quote=False).replace("\n", "<br>\n") + "</p>\n")
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
@@ -86,6 +124,10 @@ def _plain_alignment(token: Token) -> None:
     style = token.attrs.pop("style", None)
     if isinstance(style, str):
         token.attrs["align"] = style.partition(":")[2]
+
+
+def _indented(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
 
 
 class LineEnds:
@@ -156,7 +198,12 @@ class Settler:
         Only whole lines are judged: an unfinished "2" looks like a paragraph until "2. " continues a list.
         """
         whole = self.tail[: self.tail.rfind("\n") + 1]
-        starts = [token.map[0] for token in self._blocks(whole) if token.map]
+        try:
+            starts = [token.map[0] for token in self._blocks(whole) if token.map]
+        except _TooTangled:
+            # Nor will it be less tangled when there is more of it.
+            self._next_try = FORCED_CUT
+            return 0
         if len(starts) < 2:
             return 0
         # Not str.splitlines: it knows more line ends than Markdown.
@@ -165,7 +212,7 @@ class Settler:
     def _blocks(self, text: str) -> list[Token]:
         tokens: list[Token] = []
         # A copy: a link definition that is only being looked at must not be remembered.
-        env = {"references": dict(self._env["references"])}
+        env = {"references": dict(self._env["references"]), "looks": _looks_for(text)}
         _md.block.parse(text, _md, env, tokens)
         return [token for token in tokens if token.level == 0 and token.nesting >= 0]
 
@@ -175,11 +222,15 @@ class Settler:
         if len(self.tail) - end > FORCED_CUT // 2:
             # One overlong line: cutting before it would leave it to be cut again with every character.
             end = len(self.tail)
-        blocks = self._blocks(self.tail)
+        try:
+            blocks = self._blocks(self.tail)
+        except _TooTangled:
+            return self._settle(end)
         if not blocks or blocks[0].type != "fence":
             return self._settle(end)
         fence = blocks[0].markup
-        opening = self.tail[: self.tail.find("\n") + 1]
+        # Repeated with every cut, so not however long it is.
+        opening = f"{' ' * _indented(self.tail)}{fence}{blocks[0].info[:INFO]}\n"
         done, rest = self.tail[:end], self.tail[end:]
         self.tail, self._next_try = opening + rest, 0
         return render(done + ("" if done.endswith("\n") else "\n") + fence, self._env)

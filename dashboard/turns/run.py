@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -75,7 +76,7 @@ class Run:
         self._grew = False
         self._leaving = threading.Event()
         self._stream: upstream.TurnStream | None = None
-        self._written: Future[Any] | None = None
+        self._writes: deque[Future[Any]] = deque()
         self._ended: Future[bool] | None = None
 
     def __call__(self) -> None:
@@ -148,7 +149,7 @@ class Run:
             if now >= self._began_at + LATE:
                 self._began_at = now
                 self._write(self._answer.frame(), at_once=True)
-        elif isinstance(event, upstream.UserInput):
+        elif entries and entries[-1].type == "user_input":
             # It tells a reader nothing new: it is stored together with what comes next.
             self._write(entries[:-1])
             self._unseen.append(entries[-1])
@@ -168,9 +169,9 @@ class Run:
     def _write(self, entries: list[Entry], *, at_once: bool = False) -> None:
         if not entries:
             return
-        if self._written is not None and self._written.done():
+        while self._writes and self._writes[0].done():
             # What cannot be stored is not read on: another process reads the answer back.
-            self._written.result()
+            self._writes.popleft().result()
         entries, self._unseen = [*self._unseen, *entries], []
         work = None
         if self.turn.first_token_at is None and any(entry.type in ("text_delta", "text") for entry in entries):
@@ -178,7 +179,7 @@ class Run:
             work = partial(update, Turn, self.turn.pk, first_token_at=now)
         # Who waits for a first token must not wait for other answers to be read too.
         at_once = at_once or work is not None
-        self._written = self._log.append(self.turn.pk, entries, work, holder=self._holder, at_once=at_once)
+        self._writes.append(self._log.append(self.turn.pk, entries, work, holder=self._holder, at_once=at_once))
 
     def _broken(self, error: upstream.UpstreamError, *, may_wait: bool) -> bool:
         """The stream did not come to its end: find out what that means, and whether to ask again."""
@@ -226,7 +227,10 @@ class Run:
         seen, self._answer = self._answer, whole
         state, error = outcome_of(whole, read_back=True)
         self._finish(
-            missing_steps(whole, seen=len(seen.steps), number=seen.number), state, error, position=self.turn.position
+            missing_steps(whole, seen=[(step.type, step.data) for step in seen.steps], number=seen.number),
+            state,
+            error,
+            position=self.turn.position,
         )
 
     def _end(self, state: TurnState, error: str, **columns: Any) -> None:
@@ -234,6 +238,9 @@ class Run:
 
     def _finish(self, entries: list[Entry], state: TurnState, error: str, **columns: Any) -> None:
         def work() -> bool:
+            # Whatever was to be written before this has been tried by now.
+            if any(write.exception() for write in self._writes):
+                raise RuntimeError("a part of the answer could not be stored")
             ended = end_turn(self.turn, state, self._answer, holder=self._holder, error=error, **columns)
             if ended and columns.get("error_code"):
                 take_back(self.turn)

@@ -115,7 +115,9 @@ def fold(entries: list[Entry]) -> tuple[str, str]:
             html.append(entry.html)
             tail = entry.tail if entry.tail is not None else tail + json.loads(entry.data)["content"]
         elif entry.type == "text":
-            html = [*html, entry.html] if entry.tail is not None else [entry.html]
+            if entry.tail is None:
+                html.clear()
+            html.append(entry.html)
             tail = ""
     return "".join(html), tail
 

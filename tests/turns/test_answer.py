@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dashboard.turns import answer as answers
 from dashboard.turns import markdown
-from dashboard.turns.answer import MAX_CITATIONS, PIECE, Answer, Entry
+from dashboard.turns.answer import MAX_CITATIONS, PIECE, Answer, Entry, missing_steps
 from dashboard.turns.markdown import Settler, render
 from dashboard.upstream import EVENT_TYPES, UnknownEvent, read_event
 from dashboard.web.live import fold
@@ -151,6 +151,8 @@ KINDS = {
     "a table": "| a | b |\n|---|---|\n" + "| one | two |\n" * 5_000,
     "a quote": "> quoted words\n" * 11_000,
     "brackets": "[" * 60_000,
+    "tangled quotes": "> " + "\n=\n>> " * 12_000,
+    "tangled quotes in a list": "- x\n\n  a\n" + "\n  =\n  >> " * 8_000,
 }
 
 
@@ -211,6 +213,29 @@ def test_code_that_is_cut_stays_code() -> None:
     assert re.sub(r"<pre><code[^>]*>.*?</code></pre>\n", "", html, flags=re.DOTALL) == "<p>After <em>that</em>.</p>\n"
 
 
+def test_what_is_too_tangled_is_shown_as_it_is_written() -> None:
+    html = render("> " + "\n=\n>> " * 2_000 + "<b>\n")
+
+    assert html.startswith("<p>&gt; <br>\n=<br>\n&gt;&gt; <br>\n")
+    assert html.count("<br>") == 4_000
+    assert "<b>" not in html
+
+
+def test_lists_within_lists_are_not_too_tangled() -> None:
+    deep = "".join("  " * depth + f"- level {depth}\n" for depth in range(8)) * 200
+
+    assert render(deep).count("<li>") == 1_600
+
+
+def test_a_fence_is_opened_again_with_no_more_than_the_name_of_its_language() -> None:
+    settler = Settler()
+    settler.feed("  ```python " + "x" * markdown.FORCED_CUT + "\nfirst = 1\n")
+
+    assert settler.tail.startswith("  ```python xxx")
+    assert len(settler.tail) < 200
+    assert "<code>second = 2\n</code>" in settler.feed("second = 2\n") + settler.finish()
+
+
 def test_a_tail_never_grows_beyond_the_bound() -> None:
     settler = Settler()
     for _ in range(2000):
@@ -255,6 +280,55 @@ def test_steps_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert [len(entries) for entries in made] == [1, 1, 1, 0, 0]
 
     assert answer.take(read_event({"type": "text", "content": "Because."}))[0].number == 4
+
+
+def test_nothing_that_comes_without_end_makes_entries_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MAX_STEPS", 5)
+    monkeypatch.setattr(answers, "MAX_BLOCKS", 5)
+    answer, entries = Answer(), list[Entry]()
+
+    for number in range(100):
+        entries += answer.take(read_event(question()))
+        entries += answer.take(read_event(text(f"Block {number}")))
+        answer.take(read_event(delta(f"Grown {number}")))
+        entries += answer.take(read_event({"type": "surprise", "number": number}))
+        entries += answer.take(read_event(text(f"Grown {number}")))
+    entries += answer.close()
+
+    assert len(entries) < 25
+    assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
+    html = "".join(answer.pieces())
+    assert (html.count("Block"), html.count("Grown")) == (100, 100)
+    assert html.count("<p>") == 200
+    assert fold(entries) == answer.snapshot()
+
+
+@pytest.mark.parametrize(
+    ("live", "stored", "lacking"),
+    [
+        (["status", "call 1"], ["call 1", "result 1"], ["result 1"]),
+        (["call 1"], ["thought", "call 1", "result 1"], ["thought", "result 1"]),
+        (["call 1", "result 1"], ["call 1", "result 1"], []),
+        (["thought"], ["thought", "thought"], ["thought"]),
+        ([], ["call 1"], ["call 1"]),
+    ],
+)
+def test_of_an_answer_read_back_the_steps_that_are_lacking_are_added_and_no_others(
+    live: list[str], stored: list[str], lacking: list[str]
+) -> None:
+    events = {
+        "call 1": call(1), "result 1": result(1), "status": {"type": "status", "message": "On it"},
+        "thought": {"type": "thinking", "content": "Hm."},
+    }  # fmt: skip
+    seen, whole = Answer(), Answer()
+    logged = [entry for name in live for entry in seen.take(read_event(events[name]))]
+    for name in stored:
+        whole.take(read_event({**events[name], "told": "in other words"} if "1" in name else events[name]))
+
+    late = missing_steps(whole, seen=[(entry.type, entry.data) for entry in logged], number=seen.number)
+
+    assert [entry.number for entry in late] == list(range(seen.number + 1, seen.number + 1 + len(lacking)))
+    assert [entry.type for entry in late] == [events[name]["type"] for name in lacking]
 
 
 def test_a_table_is_not_filled_up_without_end() -> None:

@@ -9,20 +9,22 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
+from dashboard.turns import eventlog
 from dashboard.turns import recover as recover_module
 from dashboard.turns import runners as runners_module
 from dashboard.turns.ask import stop as stop_turn
+from dashboard.turns.entries import Item, store
 from dashboard.turns.lease import take_over
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.runners import Runners
 from dashboard.web import running
 from dashboard.web.reader import Reader
-from tests.faulty import FaultyServer
+from tests.faulty import FaultyServer, event_stream
 from tests.turns.conftest import (
     ORIGIN,
     answer_of,
@@ -247,6 +249,33 @@ def test_who_watches_is_told_once_that_the_process_is_gone(
     running.RUNNERS.keep()
 
     assert ended(turn).state == TurnState.INTERRUPTED
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5])
+def test_an_answer_of_which_a_part_could_not_be_stored_is_read_back(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    """The database refused for longer than the writer tries, and was back before the next part."""
+
+    def sometimes(batch: list[Item]) -> list[Any]:
+        if fails and any(entry.type == "tool_result" for item in batch for entry in item.entries):
+            raise OperationalError("away")
+        return store(batch)
+
+    fails = [True]
+    monkeypatch.setattr(eventlog, "RETRY_PAUSES", (0.01,))
+    monkeypatch.setattr(eventlog, "store", sometimes)
+    stored = [question(), call(), result(), text("The whole answer."), stop()]
+    script(faulty, session, event_stream(sse(question(), call()), (0.2, sse(result())), (pause, sse(*stored[3:]))))
+    faulty.events[session.session_id] = stored
+
+    turn = put(session, ada)
+    until(lambda: turn.pk not in running.RUNNERS._runs)
+    fails.clear()
+
+    assert ended(turn).state == TurnState.RECOVERED
+    assert answer_of(turn) == "<p>The whole answer.</p>\n"
+    assert [entry.type for entry in turn.log.all()].count("tool_result") == 1
 
 
 def test_a_turn_taken_over_is_no_orphan_any_more(session: ChatSession, ada: User, elsewhere: Runners) -> None:
