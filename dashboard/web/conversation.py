@@ -17,6 +17,8 @@ from dashboard.web.present import TurnView, index_choices, views_of
 
 TURNS_AT_ONCE = 20
 """Turns on the first screen; older ones are fetched when asked for."""
+SCREENS = 3
+"""Screens of older turns that come by themselves to whoever scrolls up; more of them come for a press."""
 NEWER_POLL = 5
 """Seconds between two questions of a page that is seen for turns it lacks: somebody else may ask in the session too.
 LlamaCloud is not asked for them."""
@@ -29,6 +31,7 @@ def conversation(session: ChatSession) -> dict[str, Any]:
         "suggestions": suggestions(session) if not views and may_be_first(session) else [],
         "turns": views,
         "older_than": views[0].turn.number if has_older else None,
+        "screens": SCREENS,
         "snapshot": live_part(views),
         "newer_seconds": NEWER_POLL,
     }

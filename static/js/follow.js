@@ -12,10 +12,9 @@
     jump.lastChild.textContent = isNew ? "New question below" : "Jump to the end";
     jump.classList.toggle("button-primary", isNew);
   };
-  let following = false;
-  let lastY = scrollY;
+  let following = false, lastY = scrollY;
 
-  // Only moving up ends it: an answer may have grown further before the event of one's own scrolling arrives.
+  // Only moving up ends it: an answer may grow further before one's own scrolling is told.
   const notice = () => {
     following = below() < NEAR || (following && scrollY >= lastY);
     lastY = scrollY;
@@ -23,7 +22,7 @@
     if (jump.hidden) call(false);
   };
 
-  // Neither sources nor unfolded steps are followed: the last words stay in view.
+  // Neither sources nor unfolded steps are followed: the last words, and what to do then, stay in view.
   const dock = jump.parentElement;
   let docked = dock.offsetHeight;
   let newest = turns.lastElementChild?.id;
@@ -31,9 +30,9 @@
   const observer = new ResizeObserver(() => {
     const grows = turns.querySelector(".doing");
     const isNew = newest !== (newest = turns.lastElementChild?.id);
-    if (following && (grows || docked !== dock.offsetHeight)) toEnd();
+    if (following && (grows || (!growing && docked !== dock.offsetHeight))) toEnd();
     else {
-      const words = following && [...turns.querySelectorAll(`#${growing} :is(.answer, .turn-note)`)].pop();
+      const words = following && [...turns.querySelectorAll(`#${growing} :is(.answer, .turn-note, .form-actions)`)].pop();
       if (words) scrollBy(0, Math.max(0, edge(words, "bottom") - edge(dock)));
       following = false;
       notice();
@@ -57,9 +56,10 @@
   document.addEventListener("corral:asked", () => document.addEventListener("htmx:after:swap", () => {
     following = true;
     requestAnimationFrame(toEnd);
+    if (document.activeElement.closest(".turn")) turns.lastElementChild.focus({ preventScroll: true });
   }, { once: true }));
 
-  // Older turns come in above: what is being read stays where it is.
+  // Older turns come in above: what is read stays where it is.
   document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
     const read = ctx.target?.matches?.(".more-older") && ctx.target.nextElementSibling;
     if (!read) return;
@@ -70,7 +70,7 @@
   // A conversation opens at its newest question; a reload or "back" stays where the browser puts it.
   const [visit] = performance.getEntriesByType("navigation");
   const last = turns.lastElementChild;
-  // Who has moved already is left alone; so is what a message says at the top.
+  // Who has moved already, or hears a message at the top, is left alone.
   const settled = scrollY > 0 || document.activeElement !== document.body;
   if (visit?.type === "navigate" && !location.hash && last && !settled) {
     if (last.querySelector("[data-live]")) toEnd();

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from llama_cloud import LlamaCloud
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.browser import started
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House, house
-from tests.localcloud.fixtures import StartLocalcloud
+from tests.localcloud.fixtures import RunningLocalcloud, StartLocalcloud
 
 BOTH = ("Travel policy", "Garden notes")
 LONG = "Is a refund for a cancelled train paid within ten days, and are first class trains booked for long journeys?"
@@ -97,3 +99,23 @@ def heard(page: Page, words: str) -> int:
     """How often something with these words was said."""
     count: int = page.evaluate("words => window.__said.filter((said) => said.includes(words)).length", words)
     return count
+
+
+@contextmanager
+def asking(cloud: RunningLocalcloud, session_id: str, prompt: str) -> Iterator[None]:
+    """Ask with the official SDK in the background."""
+
+    def ask() -> None:
+        with (
+            LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk,
+            sdk.chat.with_streaming_response.stream(session_id, prompt=prompt, index_ids=bound) as response,
+        ):
+            for _ in response.iter_lines():
+                pass
+
+    with LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk:
+        bound = sdk.chat.retrieve(session_id).index_ids or []
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield
+    thread.join()

@@ -1,4 +1,4 @@
-"""Watching: streams that fail, stop or are blocked; two tabs; what was asked elsewhere; the reader's place."""
+"""Watching: streams that fail, stop or are blocked; two tabs; what was asked elsewhere."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from llama_cloud import LlamaCloud
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Route, expect
 
-from tests.e2e.browser import focus_is_visible
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House, house
 from tests.e2e.talk import BOTH, HIDE, LONG, ask, begin, box, brisk_home, ended, open_session
@@ -148,29 +147,6 @@ def test_a_stopped_answer_keeps_what_came_and_can_be_asked_again(visit: Visit, h
     ended(page.locator("#turn-2"))
 
 
-def test_who_stops_with_the_keyboard_is_on_the_note_and_asks_nothing_again(visit: Visit, home: House) -> None:
-    page = open_session(visit, home, viewport={"width": 400, "height": 600})
-    turn = ask(page)
-    page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
-    turn.get_by_role("button", name="Stop").press("Enter")
-    ended(turn, "stopped")
-    note = turn.get_by_text("This answer was stopped by").locator("xpath=ancestor::p")
-
-    expect(note).to_be_focused()
-    page.wait_for_timeout(300)
-    assert focus_is_visible(page), "nothing scrolled it out of sight"
-    page.keyboard.press("Enter")
-    page.wait_for_timeout(300)
-    expect(page.get_by_role("article")).to_have_count(1)
-    reading = page.evaluate("scrollY")
-
-    expect(turn.get_by_text("this is the whole answer")).to_be_visible(timeout=60_000)
-
-    expect(note).to_be_focused()
-    page.wait_for_timeout(300)
-    assert page.evaluate("scrollY") == reading, "the reader goes on where the answer had stopped"
-
-
 def test_who_is_elsewhere_when_somebody_stops_the_answer_stays_there(visit: Visit, home: House) -> None:
     page = open_session(visit, home)
     turn = ask(page)
@@ -255,76 +231,6 @@ def test_what_was_asked_elsewhere_comes_into_the_open_page(visit: Visit, home: H
     expect(turn.get_by_text("Read for this answer")).to_be_visible()
     expect(page.get_by_text("Ask a question in your own words.")).to_be_hidden()
     assert page.evaluate("window.__sameDocument")
-
-
-def at_end(page: Page) -> bool:
-    near: bool = page.evaluate("document.documentElement.scrollHeight - innerHeight - scrollY < 90")
-    return near
-
-
-def test_growth_is_followed_at_the_end_and_leaves_other_readers_alone(visit: Visit, brisk_home: House) -> None:
-    page = open_session(visit, brisk_home, viewport={"width": 400, "height": 480})
-    first = ask(page)
-    page.locator("#turn-1-live").get_by_text("Quoted word").wait_for()
-    page.wait_for_timeout(300)
-    assert at_end(page), "who asks sees the answer to its end"
-    ended(first)
-
-    second = ask(page)
-    page.wait_for_timeout(200)  # the page has gone to the new question
-    page.evaluate("scrollTo(0, 0)")
-    page.wait_for_timeout(300)
-    ended(second)
-    page.wait_for_timeout(500)
-    assert page.evaluate("scrollY") == 0
-    page.get_by_role("button", name="Jump to the end").click()
-    assert at_end(page)
-    expect(box(page)).to_be_focused()
-
-
-MANY_SOURCES = """() => {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(".cited { min-block-size: 40rem }");
-  document.adoptedStyleSheets.push(sheet);
-}"""
-"""Makes what was read for an answer as long as a hundred places."""
-
-
-@pytest.mark.parametrize("blocks_streams", [False, True], ids=["streamed", "asked for again and again"])
-def test_the_last_words_of_an_answer_stay_in_view_whatever_it_ends_with(
-    visit: Visit, brisk_home: House, blocks_streams: bool
-) -> None:
-    page = open_session(visit, brisk_home, viewport={"width": 400, "height": 600}, expect=CUT)
-    if blocks_streams:
-        page.route("**/events/", lambda route: route.abort())
-    page.evaluate(MANY_SOURCES)
-    turn = ask(page)
-    ended(turn)
-    page.wait_for_timeout(500)
-
-    bottom = turn.locator("#turn-1-answer").evaluate("it => it.getBoundingClientRect().bottom")
-    assert 0 < bottom <= page.locator(".dock").evaluate("it => it.getBoundingClientRect().top") + 1
-    assert page.evaluate("document.documentElement.scrollHeight - innerHeight - scrollY") > 200, "they are not followed"
-
-
-def test_somebody_elses_question_below_is_told_to_who_reads_further_up(visit: Visit, brisk_home: House) -> None:
-    page = open_session(visit, brisk_home, viewport={"width": 320, "height": 600})
-    ended(ask(page))
-    other = visit(brisk_home, "ben", page.url)
-    page.evaluate("scrollTo(0, 0)")
-    jump = page.locator("[data-jump]")
-    expect(jump).to_have_accessible_name("Jump to the end")
-    place = jump.bounding_box()
-    assert place
-    assert (place["width"], place["height"]) == (44, 44)
-    ended(ask(other))
-
-    expect(jump).to_have_accessible_name("New question below")
-    assert page.evaluate("scrollY") == 0
-    jump.click()
-    expect(jump).to_be_hidden()
-    page.evaluate("scrollTo(0, 0)")
-    expect(jump).to_have_accessible_name("Jump to the end")
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +18,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.browser import focused
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House
+from tests.e2e.talk import asking
 from tests.localcloud.fixtures import RunningLocalcloud
 from tests.processes import PATIENCE
 
@@ -29,26 +28,6 @@ BOXES = """() => [...document.querySelectorAll("main :is(h1, h2, h3, a, dt, dd, 
   const {x, y, width, height} = it.getBoundingClientRect();
   return [x, y, width, height];
 })"""
-
-
-@contextmanager
-def asking(cloud: RunningLocalcloud, session_id: str, prompt: str) -> Iterator[None]:
-    """Ask with the official SDK in the background."""
-
-    def ask() -> None:
-        with (
-            LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk,
-            sdk.chat.with_streaming_response.stream(session_id, prompt=prompt, index_ids=bound) as response,
-        ):
-            for _ in response.iter_lines():
-                pass
-
-    with LlamaCloud(api_key=cloud.api_key, base_url=cloud.base_url) as sdk:
-        bound = sdk.chat.retrieve(session_id).index_ids or []
-    thread = threading.Thread(target=ask)
-    thread.start()
-    yield
-    thread.join()
 
 
 def let_time_pass_until(page: Page, is_true: Callable[[], bool]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from dashboard.web.conversation import SCREENS
 from tests.e2e.browser import started
 from tests.e2e.conftest import Visit
 from tests.e2e.houses import House, house
@@ -27,6 +28,8 @@ SLOW = """() => {
     for (const task of list.getEntries()) window.__longest = Math.max(window.__longest, task.duration);
   }).observe({type: "longtask", buffered: true});
 }"""
+SCREENFUL = 900
+"""Pixels."""
 FROZEN = 2_000
 """Milliseconds without a reaction that nobody would call anything else, on the slowest of machines."""
 
@@ -108,6 +111,35 @@ def test_a_two_megabyte_answer_opens_at_once_and_goes_on_when_asked_for(visit: V
 
     expect(paragraphs).not_to_have_count(before)
     assert page.evaluate("window.__longest") < FROZEN
+
+
+def test_who_asks_for_more_with_the_keyboard_goes_on_there(visit: Visit, old_house: House) -> None:
+    page = opened(visit, old_house, "book", 1)
+    more = page.get_by_role("link", name="Show more").first
+    more.focus()
+    was = page.evaluate("scrollY")
+
+    more.press("Enter")
+
+    expect(page.get_by_text("The answer goes on here")).to_be_focused()
+    page.keyboard.press("Tab")
+    assert page.evaluate("scrollY") >= was - SCREENFUL
+
+
+def test_who_scrolls_up_gets_to_what_stands_above_the_conversation(visit: Visit, old_house: House) -> None:
+    page = opened(visit, old_house, "years", QUESTIONS)
+    shown = page.get_by_role("article").count()
+    for screens in range(2, SCREENS + 2):
+        page.evaluate("scrollTo(0, 0)")
+        expect(page.get_by_role("article")).to_have_count(screens * shown)
+
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(500)
+
+    assert page.evaluate("scrollY") == 0
+    older = page.get_by_role("link", name="Show older")
+    older.click()
+    expect(page.get_by_role("article")).to_have_count((SCREENS + 2) * shown)
 
 
 def test_a_conversation_opens_at_its_newest_question_before_any_script_runs(visit: Visit, old_house: House) -> None:

@@ -251,7 +251,10 @@ def older(request: Request, session_id: str) -> HttpResponse:
     """The screen of turns before a number."""
     session = readable_or_404(request, session_id)
     views, has_older = turn_views(session, _number(request.GET.get("before", "")) or None)
-    context = {"session": session, "turns": views, "older_than": views[0].turn.number if has_older else None}
+    context: dict[str, Any] = {"session": session, "turns": views}
+    context |= {"older_than": views[0].turn.number if has_older else None}
+    # Without end, nobody would ever get to what stands above the conversation.
+    context |= {"screens": max(0, _number(request.GET.get("screens", "")) - 1)}
     return page_or_fragment(request, "turns/older.html", "turns/_older.html", context)
 
 
@@ -270,7 +273,7 @@ def more(request: Request, session_id: str, number: int) -> HttpResponse:
     """The next pieces of a long answer."""
     turn = _turn(request, session_id, number)
     pieces, more_from = first_pieces(turn, _number(request.GET.get("from", "")))
-    context = {"session": turn.session, "turn": turn, "pieces": pieces, "more_from": more_from}
+    context = {"session": turn.session, "turn": turn, "pieces": pieces, "more_from": more_from, "goes_on": True}
     return page_or_fragment(request, "turns/more.html", "turns/_more.html", context)
 
 
