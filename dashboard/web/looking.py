@@ -26,6 +26,7 @@ from dashboard.turns.history import import_history, is_unread
 from dashboard.turns.models import Turn
 from dashboard.turns.states import LIVE
 from dashboard.upstream import UpstreamError
+from dashboard.web.places import Places
 
 SESSION_FRESH = timedelta(seconds=4)
 """A session checked this recently is not asked for again: everybody who watches it shares the answer."""
@@ -51,8 +52,10 @@ AT_ONCE = 8
 _places = threading.BoundedSemaphore(AT_ONCE)
 CALLS = 48
 """Calls to LlamaCloud that a person waits for under way in a process: creating, deleting, a page's image."""
+CALLS_OF_ONE = 8
+"""Of them, those of one person: whoever asks for many slow images waits for them, and nobody else does."""
 
-_calls = threading.BoundedSemaphore(CALLS)
+_calls = Places(CALLS, CALLS_OF_ONE)
 _one_at_a_time = [threading.Lock() for _ in range(64)]
 """Both regions of a page, and everybody who watches a session, ask at the same moment: the first asks for all."""
 
@@ -71,18 +74,21 @@ class TooManyCalls(DashboardError):
 
 
 @contextmanager
-def calling() -> Iterator[None]:
+def calling(person_id: int) -> Iterator[None]:
     """Hold one of the places for calls that a person waits for.
 
+    Args:
+        person_id: who waits.
+
     Raises:
-        TooManyCalls: all are taken.
+        TooManyCalls: all are taken, or all that one person may have.
     """
-    if not _calls.acquire(blocking=False):
+    if not _calls.take(person_id):
         raise TooManyCalls
     try:
         yield
     finally:
-        _calls.release()
+        _calls.give_back(person_id)
 
 
 def poll_seconds(*, running: bool) -> int:

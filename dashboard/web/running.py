@@ -6,9 +6,7 @@ import gc
 import os
 import signal
 import socket
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
@@ -20,6 +18,7 @@ from dashboard.turns.eventlog import EVENT_LOG, forget_after_fork
 from dashboard.turns.models import Turn
 from dashboard.turns.runners import Runners
 from dashboard.web.handover import HandedOver
+from dashboard.web.places import Places
 from dashboard.web.reader import Reader
 from dashboard.web.sender import Sender
 
@@ -35,39 +34,6 @@ DRAIN = 24.0
 GARBAGE = 50_000
 """Objects made and not yet freed after which Python looks for those that only hold each other; its own 700 (3.11) is a
 few dozen times for every page."""
-
-
-class Places:
-    """Places that people take and give back.
-
-    Args:
-        most: how many there are.
-        each: how many of them one person may have.
-    """
-
-    def __init__(self, most: int, each: int) -> None:
-        self._most, self._each = most, each
-        self._taken: Counter[int] = Counter()
-        self._lock = threading.Lock()
-
-    @property
-    def taken(self) -> int:
-        """How many are taken."""
-        return self._taken.total()
-
-    def take(self, person_id: int) -> bool:
-        """Take one for this person; whether there was one for them."""
-        with self._lock:
-            is_free = self.taken < self._most and self._taken[person_id] < self._each
-            self._taken[person_id] += is_free
-        return is_free
-
-    def give_back(self, person_id: int) -> None:
-        """One of this person's is free again."""
-        with self._lock:
-            self._taken[person_id] -= 1
-            self._taken = +self._taken
-
 
 RUNNERS = Runners(upstream_client)
 WATCHING = Places(WATCHERS, WATCHED_BY_ONE)

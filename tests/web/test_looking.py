@@ -102,8 +102,8 @@ def test_calls_beyond_the_bound_are_refused_and_the_form_is_kept(
     form = {"idempotency_token": "a-token-of-this-form", "index_ids": ["idx-reports"]}
     ChatSession.objects.update(owner=ada)
     with contextlib.ExitStack() as all_places:
-        for _ in range(looking.CALLS):
-            all_places.enter_context(looking.calling())
+        for others in range(looking.CALLS):
+            all_places.enter_context(looking.calling(-others))
         refused = browser.post("/sessions/new/", form)
         kept = browser.post(address(session, "delete/"))
     for answer in (refused, kept):

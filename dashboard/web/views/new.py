@@ -59,7 +59,7 @@ def _submit(request: Request) -> HttpResponse:
         return _page(request, form, status=422)
     follows = _successor_of(request, data)
     try:
-        with calling():
+        with calling(request.user.pk):
             session = create_session(
                 upstream_client(),
                 actor=request.user,

@@ -94,7 +94,7 @@ def delete(request: Request, session_id: str) -> HttpResponse:
         _may(may_delete(request.user, session))
         return render(request, "chats/delete.html", context)
     try:
-        with calling():
+        with calling(request.user.pk):
             delete_session(upstream_client(), session, actor=request.user, origin=request.origin)
     except (UpstreamError, TooManyCalls) as error:
         response = render(request, "chats/delete.html", context | {"failure": error}, status=error.status)

@@ -285,7 +285,7 @@ def image(request: Request, session_id: str, number: int, place: int) -> HttpRes
     cited = [citation for citation in turn.citations if citation.get("attachment_name")]
     if place >= len(cited):
         raise Http404
-    with calling():
+    with calling(request.user.pk):
         found = upstream_client().fetch_attachment(
             cited[place]["attachment_name"], cited[place]["source_id"], project_id=turn.session.project_id or None
         )
