@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,9 +64,10 @@ def test_a_long_text_is_cut_and_says_so() -> None:
 
 @given(st.text(st.characters(max_codepoint=0x7E), max_size=200), st.integers(2, 20), st.booleans())
 def test_plain_text_takes_a_shorter_way_to_the_same_words(text: str, limit: int, lines: bool) -> None:
-    longer_way = "\u200b" + text[: limit * 8 - 1]
+    looked_at = limit * wording.LOOKED_AT[-1]
+    longer_way = "\u200b" + text[: looked_at - 1]
 
-    if len(text) < limit * 8:
+    if len(text) < looked_at:
         assert wording.visible(text, limit, lines=lines) == wording.visible(longer_way, limit, lines=lines)
     else:
         assert wording.visible(text, limit, lines=lines).endswith("…")
@@ -82,6 +84,48 @@ def test_json_nested_deeply_is_laid_out_as_far_as_it_is_shown() -> None:
     for _ in range(90):
         value = [value]
     assert corral.as_json(value, 2_000).endswith("…")
+
+
+@pytest.mark.parametrize(
+    "inner", ["word " * 13_000, ["row"] * 100_000, "\u200b" * 64_000, "\u0301" * 64_000, "n\u0303" * 32_000]
+)
+def test_no_more_of_a_result_is_looked_at_than_a_few_times_what_is_shown(
+    inner: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    seen = wording._seen
+
+    def counted(text: str, lines: bool, indented: bool) -> str:
+        looked_at.append(len(text))
+        return seen(text, lines, indented)
+
+    monkeypatch.setattr(wording, "_seen", counted)
+
+    assert corral.as_json({"letter": "é", "content": inner}, 8000).endswith("…")
+    assert sum(looked_at) <= 8000 * sum(wording.LOOKED_AT)
+    assert looked_at[0] == 8000 * wording.LOOKED_AT[0]
+
+
+def test_a_page_of_long_results_is_laid_out_in_a_moment() -> None:
+    result = {"letter": "é", "content": "word " * 13_000}
+    began = time.thread_time()
+
+    for _ in range(200):
+        corral.as_json(result, 8000)
+
+    assert time.thread_time() - began < 1.5
+
+
+def test_joiners_in_great_number_are_judged_by_their_neighbours_alone() -> None:
+    text = "é\u200d" * 500_000 + "é"
+    began = time.thread_time()
+
+    assert wording.visible(text, 1_000_001) == text
+    assert time.thread_time() - began < 5
+
+
+def test_text_that_is_mostly_invisible_is_read_further() -> None:
+    assert corral.plain("\u200b" * 25 + "found", 10) == "found"
 
 
 def test_json_keeps_its_layout_and_hides_nothing() -> None:

@@ -73,19 +73,9 @@ def plain(value: object, limit: int = 300) -> str:
 @register.filter(name="json")
 def as_json(value: object, limit: int = 4000) -> str:
     """Any JSON of upstream's, laid out for reading, at most ``limit`` characters."""
-    return wording.visible(_laid_out(value, 8 * limit), limit, lines=True, indented=True)
-
-
-def _laid_out(value: object, enough: int) -> str:
-    """JSON up to so many characters: laid out whole, what is nested deeply takes hundreds of times its room."""
-    parts: list[str] = []
-    size = 0
-    for part in json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(value):
-        parts.append(part)
-        size += len(part)
-        if size > enough:
-            break
-    return "".join(parts)
+    # Laid out as far as it is shown: whole, what is nested deeply takes hundreds of times its room.
+    parts = json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(value)
+    return wording.visible_of(iter(parts), limit, lines=True, indented=True)
 
 
 @register.filter
