@@ -32,7 +32,8 @@ _NOT_THIS_PROJECT = (upstream.AccessRefused, upstream.NotFound)
 """A key is good for one project, yet may be told of others (contract.md §1)."""
 
 
-OnHistory = Callable[[ChatSession, upstream.ChatDetail], object]
+OnHistory = Callable[[ChatSession, upstream.ChatDetail], bool]
+"""Keeps more of a history; answers whether it has kept all it keeps."""
 
 
 def refresh_one(
@@ -43,7 +44,8 @@ def refresh_one(
     Args:
         client: the connection to LlamaCloud.
         session: the row as it was known.
-        on_history: given the whole history whenever it was read, for those above who keep more of it.
+        on_history: given the whole history whenever it was read, for those above who keep more of it; as long as it
+            answers that something is left to keep, the history is read again next time.
 
     Returns:
         the row as it is now; marked gone when LlamaCloud no longer has it.
@@ -64,10 +66,9 @@ def refresh_one(
     session = store_one(summary, project_id=project_id, now=asked_at)
     # Read again or deleted in the meantime? Then that is the newer truth.
     unchanged = ChatSession.objects.filter(pk=session.pk, synced_at=asked_at)
-    if on_history is not None:
-        # First: what could not be kept is not remembered as read.
-        on_history(session, detail)
-    unchanged.update(**history_columns(detail, summary))
+    # First: what could not be kept is not remembered as read.
+    is_kept = on_history is None or on_history(session, detail)
+    unchanged.update(**history_columns(detail, summary) | ({} if is_kept else {"history_of": ""}))
     return ChatSession.objects.get(pk=session.pk)
 
 

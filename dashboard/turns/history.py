@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -18,40 +19,46 @@ from dashboard.turns.models import AnswerPiece, LogEntry, Turn
 from dashboard.turns.past import PastTurn, answer_of, places, split
 from dashboard.turns.states import LATE, TurnState
 
+BUDGET = 5.0
+"""Seconds one reading of a history may take, as a page waits for it: tens of thousands of questions take longer."""
 BATCH = 50
 """Turns added in one transaction; they are rendered before it, so that nobody waits for that."""
 NEVER_FINISHED = "The answer was never finished at LlamaCloud."
 
 
-def import_history(session: ChatSession, detail: upstream.ChatDetail) -> int:
-    """Bring the conversation up to date with LlamaCloud's history.
+def import_history(session: ChatSession, detail: upstream.ChatDetail) -> bool:
+    """Bring the conversation up to date with LlamaCloud's history, or nearer to it.
 
     Turns of this dashboard are recognised and keep what they have; one that was interrupted or stopped gets the answer
-    LlamaCloud finished later. Unknown ones are added. A question that is being answered right now is left alone. It may
-    be called as often as one likes, and by several processes at once.
+    LlamaCloud finished later. Unknown ones are added, the oldest first, until ``BUDGET`` is spent. A question that is
+    being answered right now is left alone. It may be called as often as one likes, and by several processes at once.
 
     Args:
         session: the session.
         detail: its whole history.
 
     Returns:
-        how many turns were added or completed.
+        whether all of it is here now; otherwise the next call goes on, each at least by one turn.
     """
+    ends = time.monotonic() + BUDGET
     history = list(split(detail.events))
     # The last question may still be in the middle of its answer; an earlier one without an end never gets one.
     ended = [past for past in history if past.is_complete or past is not history[-1]]
     known = _places(session)
-    changed = 0
     found = places(session.pk, history)
     for turn in Turn.objects.filter(pk__in=found):
         past = found[turn.pk]
         known.add(past.position)
         if past.is_complete:
-            changed += _complete(turn, past)
+            _complete(turn, past)
+            if time.monotonic() > ends:
+                return False
     fresh = [past for past in ended if past.position not in known]
-    for start in range(0, len(fresh), BATCH):
-        changed += _add(session, fresh[start : start + BATCH])
-    return changed
+    for batch in _rendered(fresh, ends):
+        _add(session, batch)
+        if time.monotonic() > ends:
+            return batch[-1][0] is fresh[-1]
+    return True
 
 
 def is_unread(session: ChatSession) -> bool:
@@ -67,35 +74,45 @@ def _places(session: ChatSession, among: Sequence[int] | None = None) -> set[int
     return {position for position in placed.values_list("position", flat=True) if position is not None}
 
 
-def _complete(turn: Turn, past: PastTurn) -> int:
+def _complete(turn: Turn, past: PastTurn) -> None:
     """Remember a turn's place; give a late one the answer it did not get."""
     if turn.is_live:
-        return 0
+        return
     mine = Turn.objects.filter(pk=turn.pk, state=turn.state, position=None)
     if turn.state not in LATE:
         mine.update(position=past.position)
-        return 0
+        return
     answer = answer_of(past)
     state, error = outcome_of(answer, read_back=True)
     if turn.state == TurnState.STOPPED:
         state, error = TurnState.STOPPED, ""
     with transaction.atomic():
         if not mine.update(state=state, error=error, position=past.position, **figures(answer)):
-            return 0
+            return
         if not answer.failed_without_a_word:
             store_pieces(turn, answer)
         add_steps(turn, answer)
-    return 1
 
 
-def _add(session: ChatSession, batch: Sequence[PastTurn]) -> int:
-    rendered = [(past, answer_of(past)) for past in batch]
+def _rendered(fresh: Iterable[PastTurn], ends: float) -> Iterator[list[tuple[PastTurn, Answer]]]:
+    """Turns with their answers, as many at once as are added at once; fewer when the time is over meanwhile."""
+    batch: list[tuple[PastTurn, Answer]] = []
+    for past in fresh:
+        batch.append((past, answer_of(past)))
+        if len(batch) == BATCH or time.monotonic() > ends:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _add(session: ChatSession, batch: Sequence[tuple[PastTurn, Answer]]) -> None:
     now = timezone.now()
     with transaction.atomic():
         # Others who add turns to this session wait here, and then see these.
         hold(ChatSession, session.pk)
-        known = _places(session, [past.position for past in batch])
-        rendered = [(past, answer) for past, answer in rendered if past.position not in known]
+        known = _places(session, [past.position for past, _ in batch])
+        rendered = [(past, answer) for past, answer in batch if past.position not in known]
         number = Turn.objects.filter(session=session).aggregate(last=Max("number"))["last"] or 0
         turns = Turn.objects.bulk_create(
             Turn(
@@ -111,7 +128,6 @@ def _add(session: ChatSession, batch: Sequence[PastTurn]) -> int:
             for offset, (past, answer) in enumerate(rendered, start=1)
         )
         _store_answers([(turn, answer) for turn, (_, answer) in zip(turns, rendered, strict=True)])
-    return len(turns)
 
 
 def _ended(past: PastTurn, answer: Answer) -> dict[str, Any]:

@@ -214,13 +214,18 @@ def test_a_history_that_could_not_be_kept_is_read_again(
 ) -> None:
     change(faulty, QUESTION, ANSWER, STOP, generated_title="New")
 
-    def fail(*_kept: object) -> None:
+    def fail(*_kept: object) -> bool:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         refresh_one(client, session, on_history=fail)
-    read: list[object] = []
+    was_read: list[bool] = []
 
-    refresh_one(client, ChatSession.objects.get(), on_history=lambda *kept: read.append(kept))
+    def keep(*_kept: object) -> bool:
+        was_read.append(True)
+        return len(was_read) == 2
 
-    assert len(read) == 1
+    for _ in range(3):
+        refresh_one(client, ChatSession.objects.get(), on_history=keep)
+
+    assert len(was_read) == 2, "until all of it is kept, and then no more"

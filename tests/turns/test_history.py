@@ -15,11 +15,14 @@ from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
+from dashboard.turns import history, past
 from dashboard.turns import recover as recover_module
+from dashboard.turns.answer import Answer
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.history import NEVER_FINISHED, import_history, is_unread
 from dashboard.turns.ledger import Ledger, ledger
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn, TurnState
+from dashboard.turns.past import PastTurn
 from dashboard.turns.prune import KEEP, prune_logs
 from dashboard.upstream import ChatDetail
 from dashboard.web import running
@@ -74,7 +77,7 @@ def test_when_a_question_was_asked_elsewhere_is_not_made_up(
 def test_a_conversation_held_elsewhere_is_read_in(faulty: FaultyServer, session: ChatSession) -> None:
     known = detail(faulty, session, *turn_of("One?", "*1*"), *turn_of("Two?", "2"))
 
-    assert import_history(session, known) == 2
+    assert import_history(session, known)
 
     assert shown(session) == [(1, "One?", "answered", "<p><em>1</em></p>\n"), (2, "Two?", "answered", "<p>2</p>\n")]
     first = Turn.objects.get(number=1)
@@ -87,7 +90,7 @@ def test_reading_it_again_changes_nothing(faulty: FaultyServer, session: ChatSes
     import_history(session, known)
     before = shown(session)
 
-    assert import_history(session, known) == 0
+    assert import_history(session, known)
     assert shown(session) == before
 
 
@@ -114,9 +117,49 @@ def test_five_thousand_events_are_imported_in_seconds(faulty: FaultyServer, sess
     known = detail(faulty, session, *(event for n in range(1000) for event in turn_of(f"{n}?", f"Answer **{n}**.")))
     began = time.thread_time()
 
-    assert import_history(session, known) == 1000
+    while not import_history(session, known):
+        pass
     assert time.thread_time() - began < 20
     assert LogEntry.objects.count() == 2000
+
+
+def test_a_history_that_takes_too_long_is_read_on_at_the_next_look(
+    faulty: FaultyServer, session: ChatSession, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty.events[session.session_id] = [event for n in range(4) for event in turn_of(f"{n}?", str(n))]
+    monkeypatch.setattr(history, "BUDGET", 0.0)
+
+    def look() -> list[str]:
+        let_time_pass()
+        assert browser.get(f"/sessions/{session.session_id}/job/").status_code == 200
+        session.refresh_from_db()
+        return [prompt for _, prompt, _, _ in shown(session)]
+
+    assert look() == ["0?"], "a look is worth one turn at least"
+    assert (session.questions, session.history_of) == (4, "")
+    assert [look() for _ in range(2)] == [["0?", "1?"], ["0?", "1?", "2?"]]
+    monkeypatch.undo()
+    assert look() == ["0?", "1?", "2?", "3?"]
+    assert session.history_of, "and is not read again"
+
+
+def test_an_answer_that_is_slow_to_render_ends_a_look_before_the_batch_is_full(
+    faulty: FaultyServer, session: ChatSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = detail(faulty, session, *(event for n in range(10) for event in turn_of(f"{n}?", str(n))))
+
+    def slow(one: PastTurn) -> Answer:
+        time.sleep(0.2)
+        return past.answer_of(one)
+
+    monkeypatch.setattr(history, "answer_of", slow)
+    monkeypatch.setattr(history, "BUDGET", 0.5)
+
+    assert not import_history(session, known)
+    assert 1 <= Turn.objects.count() <= 3
+    while not import_history(session, known):
+        pass
+    assert [prompt for _, prompt, _, _ in shown(session)] == [f"{n}?" for n in range(10)]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +190,7 @@ def test_what_was_asked_here_is_recognised_and_keeps_what_it_has(
     mine = ended(put(session, ada, "Mine?"))
     known = detail(faulty, session, *turn_of("Mine?", "mine"), *turn_of("Elsewhere?", "theirs"))
 
-    assert import_history(session, known) == 1
+    assert import_history(session, known)
 
     mine.refresh_from_db()
     assert (mine.position, mine.asked_by) == (0, ada)
@@ -159,7 +202,7 @@ def test_a_live_turn_is_left_alone(faulty: FaultyServer, session: ChatSession, a
     turn = put(session, ada)
     until(lambda: turn.log.exists())
 
-    assert import_history(session, detail(faulty, session, *turn_of("Why?", "done"))) == 0
+    assert import_history(session, detail(faulty, session, *turn_of("Why?", "done")))
 
     turn.refresh_from_db()
     assert (turn.state, turn.position) == (TurnState.RUNNING, None)
@@ -173,7 +216,7 @@ def test_an_interrupted_turn_is_completed_when_llamacloud_has_the_answer(
     turn = ended(put(session, ada))
     assert turn.state == TurnState.INTERRUPTED
 
-    assert import_history(session, detail(faulty, session, *turn_of("Why?", "Half and half"))) == 1
+    assert import_history(session, detail(faulty, session, *turn_of("Why?", "Half and half")))
 
     turn.refresh_from_db()
     assert (turn.state, turn.error, turn.position) == (TurnState.RECOVERED, "", 0)
