@@ -13,7 +13,7 @@ from dashboard.turns.entries import read_entries
 from dashboard.turns.models import Turn
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
 from dashboard.web.live import snapshot
-from dashboard.web.present import TurnView, index_choices, views_of
+from dashboard.web.present import TurnView, index_choices, views_of, with_first_pieces
 
 TURNS_AT_ONCE = 20
 """Turns on the first screen; older ones are fetched when asked for."""
@@ -50,7 +50,7 @@ def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[Tu
 def _as_shown(session: ChatSession) -> QuerySet[Turn]:
     """The turns of a session with everything a page shows of them, so that none of it is asked for turn by turn."""
     turns = Turn.objects.filter(session=session).select_related("asked_by", "stopped_by", "session")
-    return turns.prefetch_related("pieces")
+    return with_first_pieces(turns)
 
 
 def live_part(views: list[TurnView]) -> str:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
+from django.db.models import Prefetch, QuerySet
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from dashboard.catalog.models import Index, Readiness
 from dashboard.chats.models import ChatSession, LockState, RunState
-from dashboard.turns.answer import NO_STEP
+from dashboard.turns.answer import NO_STEP, PIECE
 from dashboard.turns.ask import RETRY
 from dashboard.turns.ending import NEVER_SENT
-from dashboard.turns.models import LogEntry, Turn, TurnState
+from dashboard.turns.models import AnswerPiece, LogEntry, Turn, TurnState
 from dashboard.upstream import Conflict as UpstreamConflict
 from dashboard.upstream import NotFound as UpstreamNotFound
 
@@ -122,6 +123,8 @@ def fingerprint(*shown: object) -> str:
 
 SHOWN_AT_ONCE = 200_000
 """Characters of an answer's HTML shown with the page; the rest is fetched when asked for."""
+PIECES_AT_ONCE = SHOWN_AT_ONCE // PIECE + 1
+"""Pieces that are read for it, of an answer that may have a thousand: so many are more than is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ class TurnView:
 
 
 def views_of(turns: Sequence[Turn]) -> list[TurnView]:
-    """The views of many turns, whose ``pieces`` should be prefetched, with as few queries as for one."""
+    """The views of many turns, which should come :func:`with_first_pieces`, with as few queries as for one."""
     names, stepped = sources_of(turns), with_steps(turns)
     return [turn_view(turn, names, has_steps=turn.pk in stepped) for turn in turns]
 
@@ -281,14 +284,24 @@ def successor_url(session: ChatSession, **more: str) -> str:
     return f"{reverse('session-new')}?{urlencode({'from': session.session_id, **more})}"
 
 
+def with_first_pieces(turns: QuerySet[Turn]) -> QuerySet[Turn]:
+    """The turns with as much of their answers as is shown at once, in one query more."""
+    return turns.prefetch_related(Prefetch("pieces", AnswerPiece.objects.filter(position__lt=PIECES_AT_ONCE)))
+
+
 def first_pieces(turn: Turn, start: int = 0) -> tuple[list[SafeString], int | None]:
-    """The rendered pieces from a position on, as many as fit in one go, and where the next go begins."""
+    """The rendered pieces from a position on, as many as fit in one go, and where the next go begins.
+
+    Args:
+        turn: the turn; one that came with its first pieces is asked for no others.
+        start: the position.
+    """
     shown: list[SafeString] = []
     size = 0
-    for piece in turn.pieces.all():
-        if piece.position < start:
-            continue
-        if shown and size + len(piece.html) > SHOWN_AT_ONCE:
+    is_read = "pieces" in getattr(turn, "_prefetched_objects_cache", ())
+    pieces = turn.pieces.all() if is_read else turn.pieces.filter(position__gte=start)[:PIECES_AT_ONCE]
+    for piece in pieces:
+        if shown and (size + len(piece.html) > SHOWN_AT_ONCE or len(shown) == PIECES_AT_ONCE - 1):
             return shown, piece.position
         # Rendered and sanitised when it was stored (dashboard.turns.markdown).
         shown.append(SafeString(piece.html))

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, models
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
 from dashboard.turns.answer import Entry
-from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.models import AnswerPiece, Turn, TurnState
 from dashboard.web import running
 from dashboard.web.live import steps_html
+from dashboard.web.present import PIECES_AT_ONCE
 from dashboard.web.reader import Reader
 from tests.faulty import FaultyServer, event_stream, failing
 from tests.turns.conftest import delta, ended, put, question, result, script, sse, stop, text, until
@@ -387,3 +389,44 @@ def test_the_address_of_a_form_leads_to_the_session(session: ChatSession, browse
     answer = browser.get(f"/sessions/{session.session_id}/{step}")
 
     assert (answer.status_code, answer["Location"]) == (302, f"/sessions/{session.session_id}/")
+
+
+# --- long answers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pieces_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The positions of the pieces that were read from the database."""
+    read_from: list[int] = []
+
+    def counted(database: str, names: list[str], values: list[Any]) -> AnswerPiece:
+        piece = models.Model.from_db.__func__(AnswerPiece, database, names, values)  # type: ignore[attr-defined]
+        read_from.append(piece.position)
+        return cast(AnswerPiece, piece)
+
+    monkeypatch.setattr(AnswerPiece, "from_db", counted)
+    return read_from
+
+
+@pytest.mark.parametrize("size", [1_000, 60_000, 250_000])
+def test_of_a_long_answer_no_more_is_read_than_is_shown(
+    session: ChatSession, browser: Client, pieces_read: list[int], size: int
+) -> None:
+    turn = make_turn(session, TurnState.ANSWERED)
+    AnswerPiece.objects.bulk_create(
+        AnswerPiece(turn=turn, position=position, html=f"<p>Piece {position}.</p>{' ' * size}")
+        for position in range(30)
+    )
+    said: list[str] = []
+    url = f"/sessions/{session.session_id}/"
+    for _ in range(31):
+        pieces_read.clear()
+        page = browser.get(url, headers=HTMX if "more" in url else {}).content.decode()
+        said += re.findall(r"Piece (\d+)\.", page)
+        assert len(pieces_read) <= PIECES_AT_ONCE
+        onward = re.search(r'"(/sessions/[^"]*/more/\?from=\d+)', page)
+        if onward is None:
+            break
+        url = onward[1]
+
+    assert said == [str(position) for position in range(30)]
