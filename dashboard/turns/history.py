@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from dashboard import upstream
 from dashboard.chats.models import ChatSession
-from dashboard.rows import hold
+from dashboard.rows import hold, insert_all
 from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, figures, log_rows, outcome_of, store_pieces
-from dashboard.turns.models import AnswerPiece, LogEntry, Turn
+from dashboard.turns.models import AnswerPiece, Turn
 from dashboard.turns.past import PastTurn, answer_of, places, split
 from dashboard.turns.states import LATE, TurnState
 
@@ -139,11 +139,11 @@ def _ended(past: PastTurn, answer: Answer) -> dict[str, Any]:
 
 def _store_answers(answers: Sequence[tuple[Turn, Answer]]) -> None:
     """The rendered pieces, and the steps worth unfolding later."""
-    AnswerPiece.objects.bulk_create(
-        AnswerPiece(turn=turn, position=position, html=html)
-        for turn, answer in answers
-        for position, html in enumerate(answer.pieces())
+    insert_all(
+        [
+            AnswerPiece(turn=turn, position=position, html=html)
+            for turn, answer in answers
+            for position, html in enumerate(answer.pieces())
+        ]
     )
-    LogEntry.objects.bulk_create(
-        [row for turn, answer in answers for row in log_rows(turn, answer.steps)], batch_size=200
-    )
+    insert_all([row for turn, answer in answers for row in log_rows(turn, answer.steps)])
