@@ -23,6 +23,7 @@ from dashboard.upstream.contract import (
 )
 from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import NotFound, UnreadableAnswer
+from dashboard.upstream.failures import clean_session
 from dashboard.upstream.paging import Listing, Page, read_all, read_page
 from dashboard.upstream.stream import GAP_SECONDS, TurnStream
 from dashboard.upstream.transport import Transport
@@ -127,7 +128,7 @@ class LlamaCloud:
         if body.shared_access is not None:
             sent["shared_access"] = body.shared_access
         request = Request("POST", "/api/v1/chat", query=self._tenant(project_id), body=sent)
-        return _read_as(self._http.write(request, self._create_budget), ChatSummary)
+        return _read_as(self._clean(self._http.write(request, self._create_budget)), ChatSummary)
 
     def chats(
         self, *, project_id: str | None = None, page_token: str | None = None, page_size: int | None = None
@@ -147,11 +148,13 @@ class LlamaCloud:
 
     def chat(self, session_id: str, *, project_id: str | None = None) -> ChatDetail:
         """A session with its whole history of events."""
-        return self._one(self._of_chat("GET", "/api/v1/chat/{session_id}", session_id, project_id), ChatDetail)
+        request = self._of_chat("GET", "/api/v1/chat/{session_id}", session_id, project_id)
+        return _read_as(self._clean(self._read(request)), ChatDetail)
 
     def chat_summary(self, session_id: str, *, project_id: str | None = None) -> ChatSummary:
         """A session without its history."""
-        return self._one(self._of_chat("GET", "/api/v1/chat/{session_id}/summary", session_id, project_id), ChatSummary)
+        request = self._of_chat("GET", "/api/v1/chat/{session_id}/summary", session_id, project_id)
+        return _read_as(self._clean(self._read(request)), ChatSummary)
 
     def delete_chat(self, session_id: str, *, project_id: str | None = None) -> None:
         """Delete a session for good: one DELETE, never repeated.
@@ -213,12 +216,17 @@ class LlamaCloud:
     def _read(self, request: Request, budget: float | None = None) -> Any:
         return self._http.read(request, self._read_budget if budget is None else budget)
 
+    def _clean(self, session: Any) -> Any:
+        """People are shown what went wrong: without the key and the addresses of machines (decision 8)."""
+        return clean_session(session, self._http.clean)
+
     def _one(self, request: Request, model: type[W]) -> W:
         return _read_as(self._read(request), model)
 
     def _chats(self, project_id: str | None, token: str | None, size: int | None, budget: float) -> ChatPage:
         query = self._tenant(project_id) | {"page_size": size, "page_token": token}
-        return read_page(self._read(Request("GET", "/api/v1/chat", query=query), budget), ChatSummary)
+        answer = self._read(Request("GET", "/api/v1/chat", query=query), budget)
+        return read_page(answer, ChatSummary, mended=self._clean)
 
     def _listing(
         self,

@@ -3,6 +3,8 @@
 Reading never fails over a field this project does not need: an absent, null or odd optional value becomes ``None``,
 an unknown event becomes :class:`UnknownEvent`, an unknown field is kept in :attr:`Wire.raw`. Only what makes an
 object unusable (a session without an id) is refused, with pydantic's ``ValidationError``.
+
+What LlamaCloud says went wrong has been cleaned before it is read here (``clean_event`` in ``failures.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,8 +25,6 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
-
-from dashboard.upstream.failures import clean
 
 MAX_SESSION_INDEXES = 10
 """Indexes one session may be bound to (contract.md §6)."""
@@ -56,8 +55,6 @@ def _read_time(value: Any) -> datetime | None:
 
 _Odd = WrapValidator(_none_if_odd)
 MaybeText = Annotated[str | None, _Odd]
-Fault = Annotated[str | None, AfterValidator(lambda said: said and clean(said)), _Odd]
-"""What LlamaCloud says went wrong, which people are shown: without the addresses of its machines (decision 8)."""
 # More than any run takes, and so little that the sum of a million runs is still a number in every database.
 MaybeCount = Annotated[int | None, Field(ge=0, le=10**12), _Odd]
 MaybeFew = Annotated[int | None, Field(ge=0, le=2**31 - 1), _Odd]
@@ -145,7 +142,7 @@ class JobMetadata(Wire):
     turns: Annotated[int, BeforeValidator(_read_turns)] = 1
     duration_ms: MaybeMilliseconds = 0.0
     is_error: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
-    error: Fault = None
+    error: MaybeText = None
     total_input_tokens: MaybeCount = None
     total_output_tokens: MaybeCount = None
     export_config_ids: Texts = None
@@ -257,7 +254,7 @@ class Stop(Wire):
 
     type: Literal["stop"] = "stop"
     is_error: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
-    error: Fault = None
+    error: MaybeText = None
     usage: Annotated[Usage | None, _Odd] = None
     skipped_index_ids: Texts = None
 

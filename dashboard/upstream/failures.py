@@ -6,7 +6,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -25,11 +25,14 @@ from dashboard.upstream.errors import (
     UpstreamError,
     UpstreamFailed,
 )
+from dashboard.upstream.jsontext import mapped
 
 LONGEST_WAIT = 60.0
 """Seconds; a longer ``Retry-After`` is cut to this."""
 DETAIL_LIMIT = 500
 """Characters of LlamaCloud's own words kept for support."""
+FAULT_LIMIT = 64 * 1024
+"""Characters of JSON that are cleaned string by string; of more than that only a line is kept."""
 
 _REFUSALS: dict[int, type[Refusal]] = {
     401: KeyRejected,
@@ -74,6 +77,40 @@ def clean(text: str, *, secrets: tuple[str, ...] = (), limit: int = DETAIL_LIMIT
     shown = _ADDRESS.sub("[address removed]", _KEY_LIKE.sub("[removed]", shown))
     shown = " ".join(shown.split())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def clean_event(event: Any, cleaned: Callable[[str], str], *, name: str = "") -> Any:
+    """An event as sent, with what it says went wrong fit to be kept and shown: its ``error``, or all of an error event.
+
+    Args:
+        event: a JSON value; whatever is no object stays as it is.
+        cleaned: :func:`clean`, knowing the secrets.
+        name: the stream's own name for the event.
+    """
+    if not isinstance(event, dict):
+        return event
+    if "error" in (event.get("type"), name):
+        fault = _clean_fault(event, cleaned)
+        return fault if isinstance(fault, dict) else {"type": "error", "message": fault}
+    return event | {"error": _clean_fault(event["error"], cleaned)} if "error" in event else event
+
+
+def clean_session(session: Any, cleaned: Callable[[str], str]) -> Any:
+    """The same of a session as sent: of its last run, and of every event if its history came along."""
+    if not isinstance(session, dict):
+        return session
+    session = dict(session)
+    if "job_metadata" in session:
+        session["job_metadata"] = clean_event(session["job_metadata"], cleaned)
+    if isinstance(session.get("events"), list):
+        session["events"] = [clean_event(event, cleaned) for event in session["events"]]
+    return session
+
+
+def _clean_fault(said: Any, cleaned: Callable[[str], str]) -> Any:
+    # Cleaning takes its time with each string, and all answers of a process are read by one thread.
+    is_long = not isinstance(said, str) and len(json.dumps(said)) > FAULT_LIMIT
+    return mapped(told(said) if is_long else said, cleaned)
 
 
 def _visible(char: str) -> str:

@@ -48,9 +48,9 @@ def read_json(body: bytes | str, *, without: str = "") -> Any:
             raise ValueError("nested too deeply")
         is_escaped = "\\" in text
         if is_escaped and _MAY_HOLD_UNSTORABLE.search(text):
-            value = _mapped(value, lambda text: _UNSTORABLE.sub("\ufffd", text))
+            value = mapped(value, lambda text: _UNSTORABLE.sub("\ufffd", text))
         if without and (without in text or (is_escaped and _MAY_SPELL_OTHERWISE.search(text))):
-            value = _mapped(value, lambda text: text.replace(without, REMOVED))
+            value = mapped(value, lambda text: text.replace(without, REMOVED))
         return value
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -68,12 +68,12 @@ def _inside(value: Any) -> list[Any]:
     return [child for child in children if isinstance(child, dict | list)]
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+def mapped(value: Any, change: Callable[[str], str]) -> Any:
     """The same document with every string changed, names of members too."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
-        return [_mapped(item, change) for item in value]
+        return [mapped(item, change) for item in value]
     if isinstance(value, dict):
-        return {change(key): _mapped(item, change) for key, item in value.items()}
+        return {change(key): mapped(item, change) for key, item in value.items()}
     return value

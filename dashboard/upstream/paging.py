@@ -50,8 +50,13 @@ class Listing(Generic[T]):
     failure: UpstreamError | None = None
 
 
-def read_page(answer: Any, model: type[W]) -> Page[W]:
+def read_page(answer: Any, model: type[W], *, mended: Callable[[Any], Any] = lambda row: row) -> Page[W]:
     """Read a cursor envelope, or the bare array that v1 projects answer.
+
+    Args:
+        answer: the JSON.
+        model: what its rows are.
+        mended: changes a row before it is read.
 
     Raises:
         UnreadableAnswer: neither of the two.
@@ -66,7 +71,7 @@ def read_page(answer: Any, model: type[W]) -> Page[W]:
     items: list[W] = []
     for row in rows:
         try:
-            items.append(model.model_validate(row))
+            items.append(model.model_validate(mended(row)))
         except (ValidationError, RecursionError):
             continue
     # Null, absent and "" all mean the last page (contract.md §3).

@@ -21,7 +21,7 @@ from dashboard.upstream.connections import Call
 from dashboard.upstream.contract import Event, Stop, Text, TextDelta, Thinking, ThinkingDelta, UnknownEvent, read_event
 from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import AnswerLost, UnreadableAnswer, UpstreamError
-from dashboard.upstream.failures import told
+from dashboard.upstream.failures import clean_event, told
 from dashboard.upstream.sse import ServerEvent, SseDecoder
 from dashboard.upstream.transport import Here, Transport, come, log_call, lost
 
@@ -272,7 +272,7 @@ class TurnStream:
             value = {"event": self._transport.without_key(sent.event), "data": value}
         if sent.event == "error" and "type" not in value:
             value = {"type": "error"} | value
-        said: dict[str, Any] = value
+        said: dict[str, Any] = clean_event(value, self._transport.clean, name=sent.event)
         return said
 
 
