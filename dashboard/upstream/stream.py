@@ -29,6 +29,8 @@ GAP_SECONDS = 60.0
 """Silence after which the answer counts as lost (contract.md §1)."""
 NO_EVENT_SECONDS = 600.0
 """Seconds after which an answer that only keeps its connection open counts as lost."""
+TURN_SECONDS = 2 * 60 * 60.0
+"""Seconds after which an answer counts as lost however much of it comes."""
 STREAM_BYTES = 64 * 1024 * 1024
 """Bytes of one whole turn: an answer of 2 MB, token by token, with its steps."""
 
@@ -180,11 +182,15 @@ class TurnStream:
         return parts[0], parts[1]
 
     def _events(self) -> Iterator[Event | Sign]:
-        decoder, failed, heard_at = SseDecoder(), "", time.monotonic()
+        decoder, failed = SseDecoder(), ""
+        begun_at = heard_at = time.monotonic()
         for part in self._parts():
             if isinstance(part, Sign):
-                if time.monotonic() > heard_at + NO_EVENT_SECONDS:
-                    raise AnswerLost("nothing but comments came for too long")
+                now = time.monotonic()
+                if now > heard_at + NO_EVENT_SECONDS:
+                    raise AnswerLost("nothing that says anything came for too long")
+                if now > begun_at + TURN_SECONDS:
+                    raise AnswerLost("the answer went on for too long")
                 yield part
                 continue
             for event in self._read(decoder.feed(part)):
@@ -249,11 +255,15 @@ class TurnStream:
             raise UnreadableAnswer("LlamaCloud's answer is packed in a way that was not asked for", upstream_status=200)
 
     def _read(self, sent: list[ServerEvent], *, must_be_whole: bool = False) -> Iterator[Event]:
-        """The events of the union; deltas of one kind that came together are one, as if they had been sent so."""
+        """The events of the union; deltas of one kind that came together are one, as if they had been sent so.
+
+        Deltas by which nothing grows are no events: whoever sends nothing else only keeps the connection open.
+        """
         values = [self._decoded(one, must_be_whole=must_be_whole) for one in sent]
         for kind, group in groupby([value for value in values if value is not None], _kind_of_delta):
             if kind is not None:
-                yield kind(content="".join([value["content"] for value in group]))
+                if grown := "".join([value["content"] for value in group]):
+                    yield kind(content=grown)
                 continue
             for value in group:
                 event = read_event(value)
