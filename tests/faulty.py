@@ -74,6 +74,7 @@ class Answer:
         headers: sent besides the content type.
         content_type: ``None`` sends none.
         hold: seconds of silence before the head.
+        head_every: seconds before each byte of the head.
         parts: (seconds to wait, bytes) pairs sent, chunked, in place of ``body``.
         work: called with the request before anything is sent, so that work can be done whose answer is then lost.
         cut: ``"reset"`` sends nothing and resets the connection; ``"body"`` breaks off in the middle of the body.
@@ -85,6 +86,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str | None = "application/json"
     hold: float = 0.0
+    head_every: float = 0.0
     parts: Sequence[tuple[float, bytes]] | None = None
     work: Callable[[Received], Any] | None = None
     cut: Literal["", "reset", "body"] = ""
@@ -363,6 +365,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
+    head_every = 0.0
+    _headers_buffer: list[bytes]
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -400,7 +404,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(answer.payload)
 
+    def flush_headers(self) -> None:
+        head, self._headers_buffer = b"".join(self._headers_buffer), []
+        for start in range(0, len(head), size := 1 if self.head_every else len(head)):
+            self.server.faulty.wait(self.head_every)
+            self.wfile.write(head[start : start + size])
+
     def _send_head(self, answer: Answer) -> None:
+        self.head_every = answer.head_every
         self.send_response_only(answer.status)
         if answer.content_type is not None:
             self.send_header("Content-Type", answer.content_type)

@@ -39,7 +39,7 @@ class Call:
     """One attempt at a request, from its connection to the last byte of the answer.
 
     Args:
-        seconds: time for all of it, or ``None`` for no limit.
+        seconds: time for all of it from ``with`` on, unless :meth:`lift_limit` is called meanwhile.
         safe: whether the request may be repeated, so that an old pooled connection is good enough.
         streams: whether the answer is read as it comes, by somebody who also waits for others (:attr:`coming`).
 
@@ -50,7 +50,7 @@ class Call:
         abandoned: :meth:`abandon` was called, by the clock or by a person.
     """
 
-    def __init__(self, seconds: float | None, *, safe: bool, streams: bool = False) -> None:
+    def __init__(self, seconds: float, *, safe: bool, streams: bool = False) -> None:
         self.safe = safe
         self.streams = streams
         self.coming: ComingAnswer | None = None
@@ -58,23 +58,28 @@ class Call:
         self.expired = False
         self.abandoned = False
         self._seconds = seconds
-        self._ends = None if seconds is None else time.monotonic() + seconds
+        self._ends: float | None = None
         self._sock: socket.socket | None = None
         self._lock = threading.Lock()
         self._watched: int | None = None
 
     def __enter__(self) -> Self:
-        if self._seconds is not None:
-            self._watched = _clock.watch(self._seconds, self._expire)
+        self._ends = time.monotonic() + self._seconds
+        self._watched = _clock.watch(self._seconds, self._expire)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._watched is not None:
-            _clock.forget(self._watched)
+        self.lift_limit()
         with self._lock:
             self._sock = None
+
+    def lift_limit(self) -> None:
+        """From now on it may take as long as it likes."""
+        if self._watched is not None:
+            _clock.forget(self._watched)
+        self._ends = self._watched = None
 
     @contextlib.contextmanager
     def on_this_thread(self) -> Iterator[None]:

@@ -25,6 +25,8 @@ from dashboard.upstream.failures import clean_event, told
 from dashboard.upstream.sse import ServerEvent, SseDecoder
 from dashboard.upstream.transport import Here, Transport, come, log_call, lost
 
+HEAD_SECONDS = 120.0
+"""Seconds until the answer's head is whole: LlamaCloud may think for some time before it answers."""
 GAP_SECONDS = 60.0
 """Silence after which the answer counts as lost (contract.md §1)."""
 NO_EVENT_SECONDS = 600.0
@@ -88,7 +90,7 @@ class TurnStream:
         self._transport = transport
         self._request = request
         self._read_gap = read_gap
-        self._call = Call(None, safe=False, streams=True)
+        self._call = Call(HEAD_SECONDS, safe=False, streams=True)
         self._open = ExitStack()
         self._response: requests.Response | None = None
         self._packed: GzipDecoder | None = None
@@ -105,6 +107,10 @@ class TurnStream:
                 opened = self._transport.opened(self._request, self._call, read_gap=self._read_gap)
                 self._response = response = self._open.enter_context(opened)
             status = response.status_code
+            self._call.lift_limit()
+            if self._call.abandoned:
+                # A head that was cut between two of its lines looks whole.
+                raise lost(self._call, None)
             self._require_events(response)
             if self._call.coming is not None:
                 self._call.coming.do_not_wait()
