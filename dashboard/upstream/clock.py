@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 
 LOOK_EVERY = 0.05
 """Seconds between two looks; how late an end may come."""
@@ -14,6 +15,7 @@ class Watchdog:
     """Calls ``expire`` of whatever is still watched when its time has come; threads start with the first use."""
 
     def __init__(self) -> None:
+        self._numbers = count()
         self._ends: dict[int, tuple[float, Callable[[], None]]]
         self._lock: threading.Lock
         self._wanted: threading.Event
@@ -22,19 +24,19 @@ class Watchdog:
 
     def watch(self, seconds: float, expire: Callable[[], None]) -> int:
         """Watch until :meth:`forget`; the answer is what to forget."""
-        entry = (time.monotonic() + seconds, expire)
+        number = next(self._numbers)
         with self._lock:
-            self._ends[id(entry)] = entry
+            self._ends[number] = (time.monotonic() + seconds, expire)
             alive = self._thread is not None and self._thread.is_alive()
             if not alive:
                 self._thread = threading.Thread(target=self._run, name="upstream-clock", daemon=True)
                 self._thread.start()
         if not self._wanted.is_set():
             self._wanted.set()
-        return id(entry)
+        return number
 
     def forget(self, watched: int) -> None:
-        """It ended by itself."""
+        """It ended by itself, or was ended."""
         with self._lock:
             self._ends.pop(watched, None)
 
