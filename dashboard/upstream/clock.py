@@ -8,7 +8,10 @@ from collections.abc import Callable
 from itertools import count
 
 LOOK_EVERY = 0.05
-"""Seconds between two looks; how late an end may come."""
+"""Seconds between two looks when an end is near; how late one may come."""
+SELDOM = 0.5
+"""Seconds between two looks when none is: an answer that is thought about for long should cost nothing meanwhile. How
+late an end may come that was nearer when it was told of."""
 
 
 class Watchdog:
@@ -48,7 +51,9 @@ class Watchdog:
     def _run(self) -> None:
         while True:
             self._wanted.wait()
-            time.sleep(LOOK_EVERY)
+            with self._lock:
+                nearest = min((ends for ends, _ in self._ends.values()), default=0.0) - time.monotonic()
+            time.sleep(min(max(LOOK_EVERY, nearest / 2), SELDOM))
             now = time.monotonic()
             with self._lock:
                 due = [key for key, (ends, _) in self._ends.items() if ends <= now]
