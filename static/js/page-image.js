@@ -1,4 +1,4 @@
-// "See the page" opens the cited page over the conversation; with a modifier key, or without JavaScript, in a tab.
+// "See the page" opens the cited page over the conversation; with a modifier key, or without scripts, in a tab.
 (() => {
   const build = (tag, properties, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);
@@ -16,7 +16,7 @@
     const dialog = build("dialog", { className: "page-image" }, build("div", { className: "page-image-head" }, title, close), status, picture);
     dialog.setAttribute("aria-labelledby", "page-image-title");
     picture.addEventListener("load", () => { status.remove(); picture.hidden = false; });
-    picture.addEventListener("error", () => { status.textContent = "The page could not be shown. Try again in a moment."; });
+    picture.addEventListener("error", () => { status.textContent = "The page could not be shown. Try again."; });
     close.addEventListener("click", () => dialog.close());
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
     dialog.addEventListener("close", () => { dialog.remove(); link.focus(); });

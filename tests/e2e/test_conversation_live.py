@@ -279,6 +279,12 @@ def test_on_a_phone_nothing_is_squeezed(visit: Visit, paged_home: House) -> None
       return range.getClientRects().length;
     }"""
     assert close.evaluate(lines) == 1
+    page.wait_for_function("() => document.querySelector('dialog img').naturalWidth > 0")
+    picture, box_of_close = page.get_by_role("dialog").get_by_role("img").bounding_box(), close.bounding_box()
+    assert picture is not None
+    assert picture["width"] >= 600, "a page is wide enough to be read, and is moved about"
+    assert box_of_close is not None
+    assert box_of_close["x"] + box_of_close["width"] <= 320
     dot = """turn => {
       const line = document.createElement("p");
       Object.assign(line, {className: "doing", textContent: "No connection. ".repeat(9)});
