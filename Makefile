@@ -15,7 +15,7 @@ help:
 	@echo "make demo     start everything with sample documents on http://127.0.0.1:8000"
 	@echo "make test     run the tests, with branch coverage"
 	@echo "make lint     check style, types, templates and the arrows between rooms"
-	@echo "make system   the long tests: kills, load, upgrade"
+	@echo "make system   the long tests: kills, load, scale, upgrade"
 	@echo "make bench    measure, each number as a ratio"
 	@echo "make screenshots  take the README's pictures anew"
 	@echo "make lock     pin the versions anew"
@@ -40,10 +40,11 @@ $(VENV)/.dev: requirements-dev.lock | $(PY)
 demo: $(VENV)/.run
 	@exec $(PY) manage.py demo
 
-# Twice: all of it on SQLite, then on PostgreSQL what talks to the database in earnest. One coverage for both.
+# Twice: all of it on SQLite, then on PostgreSQL what talks to the database in earnest. One coverage for both. On two
+# cores three at a time, because browsers mostly wait.
 test: $(VENV)/.dev
 	@$(PY) -m coverage erase
-	$(PY) -m pytest -n 2 --dist loadgroup --cov --cov-report= $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadgroup --cov --cov-report= $(ARGS)
 	@$(PY) -m tests.engines postgres || exit $$(($$? == 77 ? 0 : 1)); \
 	DATABASE_URL=$$CORRAL_TEST_POSTGRES $(PY) -m pytest -n 2 --dist loadgroup -m "postgres and not system" --cov --cov-append --cov-report= $(ARGS)
 	@$(PY) -m coverage report --fail-under=95

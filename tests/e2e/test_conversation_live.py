@@ -316,6 +316,7 @@ def test_the_title_llamacloud_made_of_the_question_comes_with_the_answer(visit: 
     expect(page.get_by_role("heading", level=1)).not_to_have_text("Untitled session", timeout=15_000)
 
 
+@pytest.mark.system
 def test_ten_tabs_are_all_answered_over_the_six_connections_a_browser_has(visit: Visit, brisk_home: House) -> None:
     first = open_session(visit, brisk_home)
     tabs = [first]

@@ -15,6 +15,7 @@ from tests.e2e.houses import House, house
 from tests.e2e.way import Way
 from tests.faulty import FaultyServer, Received
 
+pytestmark = pytest.mark.system
 QUESTIONS = 1_000
 """Of five events each."""
 PARAGRAPH = "Trains are booked **second class**, unless the journey takes longer than four hours, as `travel.md` says."

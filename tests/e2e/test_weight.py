@@ -131,6 +131,7 @@ def test_scripts_start_although_nothing_is_painted(visit: Visit, home: House, sc
     expect(page.locator("[data-filter-none]")).to_be_visible()
 
 
+@pytest.mark.system
 def test_a_thousand_sources_can_be_searched_while_typing(visit: Visit, faulty_home: House) -> None:
     page, wire = cold_load(visit, faulty_home, "ada", "/sessions/new/?project_id=big")
     cards = page.locator(".cards > li")
