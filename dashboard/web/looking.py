@@ -52,7 +52,7 @@ AT_ONCE = 8
 _places = threading.BoundedSemaphore(AT_ONCE)
 CALLS = 48
 """Calls to LlamaCloud that a person waits for under way in a process: creating, deleting, a page's image."""
-CALLS_OF_ONE = 8
+CALLS_OF_ONE = 12
 """Of them, those of one person: whoever asks for many slow images waits for them, and nobody else does."""
 
 _calls = Places(CALLS, CALLS_OF_ONE)

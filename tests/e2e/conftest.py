@@ -24,6 +24,8 @@ Visit = Callable[..., Page]
 PATIENCE = 30_000
 """Milliseconds."""
 expect.set_options(timeout=PATIENCE)
+AS_USUAL: dict[str, Any] = {"viewport": {"width": WIDE, "height": 900}, "reduced_motion": "reduce"}
+"""A tab's options: what moves without end is drawn without end, by the processors that the tests need."""
 FOLDER = Path(__file__).parent
 
 
@@ -111,7 +113,7 @@ def visit(chromium: Browser) -> Iterator[Visit]:
     open_tabs: list[tuple[BrowserContext, Page, Complaints]] = []
 
     def open_tab(house: House, person: str, path: str, *, expect: tuple[str, ...] = (), **options: Any) -> Page:
-        context = chromium.new_context(base_url=house.url, **{"viewport": {"width": WIDE, "height": 900}, **options})
+        context = chromium.new_context(base_url=house.url, **{**AS_USUAL, **options})
         context.set_default_timeout(PATIENCE)
         context.add_init_script(LISTEN)
         if person:
