@@ -252,6 +252,17 @@ def test_the_places_of_one_answer_are_bounded() -> None:
     assert answer.passages == 500
 
 
+def test_what_would_have_to_be_read_again_is_known_before() -> None:
+    answer = Answer()
+    assert answer.to_look_at == 0
+
+    answer.take(read_event(delta("words of one block " * 500)))
+
+    assert answer.to_look_at == 9_500
+    answer.frame()
+    assert answer.to_look_at == 0
+
+
 def test_a_question_is_no_step() -> None:
     answer = Answer()
     for event in [question(), call(), result(), {"type": "surprise"}, delta("x"), text("x"), stop()]:

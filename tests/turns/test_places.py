@@ -72,6 +72,44 @@ def test_questions_in_the_same_words_stand_in_the_order_they_were_asked_in(
     assert [found[turn.pk].position if turn.pk in found else None for turn in turns] == expected
 
 
+@pytest.mark.parametrize(
+    ("others", "before", "expected"),
+    [
+        ([], 0, 0),
+        ([], 1, 2),
+        ([(4, 1, True)], 0, 2),
+        ([(4, 1, True), (6, 3, True)], 0, 2),
+        ([(6, 1, True)], 2, None),
+        ([(6, 1, False)], 2, 2),
+        ([(4, 0, False)], 0, 2),
+    ],
+    ids=[
+        "from the beginning", "behind what was known", "behind what was asked before", "between two", "before the next",
+        "what was asked elsewhere has no order", "nor a place to give away",
+    ],
+)  # fmt: skip
+def test_a_place_is_behind_what_was_known_and_between_the_questions_asked_here(
+    session: ChatSession, others: list[tuple[int, int, bool]], before: int, expected: int | None
+) -> None:
+    """The same words stand at 0, 2 and 4, other ones between them."""
+    common = {"session": session, "asked_at": timezone.now()}
+    for number, position, asked_here in others:
+        nonce = str(number) if asked_here else None
+        Turn.objects.create(number=number, position=position, nonce=nonce, state="answered", prompt="?", **common)
+    turn = Turn.objects.create(number=5, nonce="5", prompt="Why?", state="interrupted", history_before=before, **common)
+    history = list(split([UserInput(content="Why?"), Stop(), UserInput(content="How?"), Stop()] * 3))
+
+    found = places(session.pk, history).get(turn.pk)
+
+    assert (found and found.position) == expected
+
+
+def test_a_question_remembers_how_much_of_the_history_was_known(session: ChatSession, ada: User) -> None:
+    Turn.objects.create(session=session, number=1, position=7, prompt="?", state="answered", asked_at=timezone.now())
+
+    assert put(session, ada).history_before == 8
+
+
 def test_a_question_lost_before_its_first_word_and_asked_again_keeps_its_own_answer(
     faulty: FaultyServer, session: ChatSession, ada: User
 ) -> None:
