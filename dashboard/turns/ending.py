@@ -1,4 +1,8 @@
-"""The end of a turn: one door, whoever comes through it first."""
+"""The end of a turn that was asked: one door, whoever comes through it first.
+
+Two ends have another: a question stopped while it waited (``ask.stop``), and what LlamaCloud's history brings late
+(``history``).
+"""
 
 from __future__ import annotations
 

@@ -28,10 +28,6 @@ class TurnQuerySet(models.QuerySet["Turn"]):
         """Those a process holds a lease on."""
         return self.filter(state=TurnState.RUNNING)
 
-    def queued(self) -> TurnQuerySet:
-        """Those waiting for their place."""
-        return self.filter(state=TurnState.QUEUED)
-
     def accepted(self) -> TurnQuerySet:
         """Those LlamaCloud's history may have: neither refused before an answer began, nor never sent."""
         return self.filter(error_code="")

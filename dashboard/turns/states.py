@@ -6,7 +6,7 @@ from django.db import models
 
 
 class TurnState(models.TextChoices):
-    """Where a turn stands. ``interrupted`` may still become ``recovered``; every other end is final."""
+    """Where a turn stands. ``interrupted`` may still become ``recovered`` or ``failed``; other ends are final."""
 
     QUEUED = "queued", "Waiting"
     RUNNING = "running", "Answering"

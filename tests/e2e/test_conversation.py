@@ -66,13 +66,19 @@ def test_shift_and_enter_makes_a_line_and_writing_signs_sends_nothing(visit: Vis
     box(page).press("Shift+Enter")
     box(page).press_sequentially("Two")
     assert box(page).input_value() == "One\nTwo"
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
 
     box(page).evaluate(
         """area => area.dispatchEvent(
           new KeyboardEvent("keydown", {key: "Enter", isComposing: true, bubbles: true, cancelable: true})
         )"""
     )
-    expect(page.get_by_role("article")).to_have_count(0)
+    page.wait_for_timeout(500)
+    assert not sent
+    box(page).press("Enter")
+    expect(page.get_by_role("article")).to_have_count(1)
+    assert len(sent) == 1
 
 
 def test_the_length_is_counted_in_characters_and_told_before_the_limit(visit: Visit, brisk_home: House) -> None:
