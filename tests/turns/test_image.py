@@ -15,6 +15,7 @@ from dashboard.turns.models import Turn, TurnState
 from dashboard.web import looking
 from tests.faulty import Answer, FaultyServer
 from tests.people import SignIn
+from tests.web.pages import read
 
 SCRIPT = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 
@@ -42,6 +43,22 @@ def test_whatever_a_storage_sends_is_shown_as_a_picture_and_nothing_else(
     assert picture["X-Content-Type-Options"] == "nosniff"
     assert picture["Cache-Control"] == "private, max-age=300"
     assert "sig=" not in str(picture.headers)
+
+
+def test_every_place_leads_to_its_own_picture(faulty: FaultyServer, session: ChatSession, browser: Client) -> None:
+    cited_image(faulty, session, b"first", "image/png")
+    places = [{"document": "Plain.md"}] + [
+        {"document": "Text.pdf", "place": f"page {page}", "attachment_name": f"page_{page}.png", "source_id": "fil-1"}
+        for page in (1, 2)
+    ]
+    Turn.objects.update(citations=places)
+    where = {"url": f"{faulty.url}/second?sig=secret", "expires_at": "2030-01-01T00:00:00Z"}
+    faulty.script("GET", "/api/v1/beta/attachments/page_2.png", [Answer(body=json.dumps(where).encode())])
+    faulty.script("GET", "/second", [Answer(body=b"second", content_type="image/png")])
+
+    links = read(browser.get(f"/sessions/{session.session_id}/turns/1/")).all("a", target="_blank")
+
+    assert [browser.get(link["href"]).content for link in links] == [b"first", b"second"]
 
 
 def test_who_waits_for_many_images_keeps_nobody_else_from_theirs(

@@ -98,6 +98,7 @@ def test_a_dead_process_s_turn_that_was_to_be_stopped_is_stopped(session: ChatSe
     running.RUNNERS.keep()
 
     assert ended(turn).state == TurnState.STOPPED
+    assert answer_of(turn) == "<p>The who</p>\n", "and keeps what had come"
 
 
 def test_stopped_while_it_is_taken_over(
