@@ -239,7 +239,7 @@ class Run:
     def _finish(self, entries: list[Entry], state: TurnState, error: str, **columns: Any) -> None:
         def work() -> bool:
             # Whatever was to be written before this has been tried by now.
-            if any(write.exception() for write in self._writes):
+            if any(write.exception(timeout=0) for write in self._writes):
                 raise RuntimeError("a part of the answer could not be stored")
             ended = end_turn(self.turn, state, self._answer, holder=self._holder, error=error, **columns)
             if ended and columns.get("error_code"):
