@@ -41,10 +41,10 @@ demo: $(VENV)/.run
 	@exec $(PY) manage.py demo
 
 # Twice: all of it on SQLite, then on PostgreSQL what talks to the database in earnest. One coverage for both. On two
-# cores three at a time, because browsers mostly wait.
+# cores four at a time, because browsers mostly wait.
 test: $(VENV)/.dev
 	@$(PY) -m coverage erase
-	$(PY) -m pytest -n 3 --dist loadgroup --cov --cov-report= $(ARGS)
+	$(PY) -m pytest -n 4 --dist loadgroup --cov --cov-report= $(ARGS)
 	@$(PY) -m tests.engines postgres || exit $$(($$? == 77 ? 0 : 1)); \
 	DATABASE_URL=$$CORRAL_TEST_POSTGRES $(PY) -m pytest -n 2 --dist loadgroup -m "postgres and not system" --cov --cov-append --cov-report= $(ARGS)
 	@$(PY) -m coverage report --fail-under=95

@@ -84,6 +84,12 @@ def plain_lines(value: object, limit: int = 2000) -> str:
     return wording.visible(_text(value), limit, lines=True)
 
 
+@register.filter
+def words(value: object, limit: int = 2000) -> str:
+    """Upstream text as :func:`plain_lines` shows it, and any other JSON laid out for reading."""
+    return plain_lines(value, limit) if isinstance(value, str) else as_json(value, limit)
+
+
 def _text(value: object) -> str:
     return "" if value is None else str(value)
 

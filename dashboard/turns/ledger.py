@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dashboard.rows import fetch
 from dashboard.turns.models import Turn
+from dashboard.turns.standing import IS_LATE
 from dashboard.turns.states import TurnState
 
 
@@ -49,9 +50,7 @@ _STILL_RUNNING: dict[str, str] = {
 _TURNS = f'"{Turn._meta.db_table}"'
 _LEDGER = f"""
     SELECT
-        MAX(number), COUNT(CASE
-            WHEN state = 'interrupted' OR (state = 'stopped' AND position IS NULL AND error_code = '') THEN 1
-        END),
+        MAX(number), COUNT(CASE WHEN {IS_LATE} THEN 1 END),
         (SELECT state FROM {_TURNS} WHERE session_id = %s ORDER BY number DESC LIMIT 1),
         SUM(CASE WHEN duration_ms <= 1e12 THEN duration_ms END),
         SUM(CASE WHEN input_tokens <= 1000000000000 THEN input_tokens END),

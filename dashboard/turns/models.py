@@ -114,6 +114,12 @@ class Turn(models.Model):
         """Whether its process is gone or let it go, as far as the lease tells; another one takes it over."""
         return self.state == TurnState.RUNNING and self.lease_until is not None and self.lease_until < timezone.now()
 
+    @property
+    def is_late(self) -> bool:
+        """Whether LlamaCloud may have more of the answer than is here; ``standing.IS_LATE`` says the same."""
+        was_stopped = self.state == TurnState.STOPPED and self.position is None and not self.error_code
+        return self.state == TurnState.INTERRUPTED or was_stopped
+
     def end(self, state: TurnState, *, holder: str, **columns: Any) -> bool:
         """End the turn, once.
 

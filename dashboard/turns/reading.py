@@ -47,9 +47,28 @@ class Citation:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Passage:
+    """Words of a document that a tool found.
+
+    Args:
+        text: the words.
+        document, place: where they stand, as people know it; ``""`` if the tool does not say.
+    """
+
+    text: str
+    document: str
+    place: str
+
+
 def passages_in(result: Any) -> list[dict[str, Any]]:
     """Everything in a tool's result that holds text of a document."""
     return [row for row in _rows(result) if isinstance(row.get("content"), str)]
+
+
+def first_passages(result: Any, at_most: int) -> list[Passage]:
+    """The first passages of a tool's result, to be read by people."""
+    return [Passage(row["content"], *_where(_flat(row))) for row in passages_in(result)[:at_most]]
 
 
 def index_told(arguments: Any) -> str:
@@ -68,12 +87,10 @@ def citations_in(event: upstream.ToolResult, index_id: str = "") -> list[Citatio
     found: dict[tuple[str, ...], Citation] = {}
     for row in passages_in(event.result):
         flat = _flat(row)
-        document = _first(flat, _NAMES)
+        document, place = _where(flat)
         if not document:
             continue
-        page, line = _first(flat, _PAGES), _first(flat, _LINES)
-        place = f"page {page}" if page else f"line {line}" if line else ""
-        own = _own_image(row)
+        page, own = _first(flat, _PAGES), _own_image(row)
         if own is None and image is not None and page and image.attachment_name.rpartition("_")[2].startswith(page):
             own, image = image, None
         picture = (own.source_id, own.attachment_name) if own else ("", "")
@@ -102,6 +119,12 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     """The row with its metadata beside it, its own words first (contract.md §9)."""
     inner = [row[name] for name in ("metadata", "static_fields") if isinstance(row.get(name), dict)]
     return {key: value for part in (*reversed(inner), row) for key, value in part.items()}
+
+
+def _where(flat: dict[str, Any]) -> tuple[str, str]:
+    """The document a row is from, and the place in it."""
+    page, line = _first(flat, _PAGES), _first(flat, _LINES)
+    return _first(flat, _NAMES), f"page {page}" if page else f"line {line}" if line else ""
 
 
 def _own_image(row: dict[str, Any]) -> upstream.AttachmentRef | None:

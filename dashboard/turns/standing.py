@@ -20,6 +20,8 @@ QUEUE_LIMIT = 10
 
 _TURNS = f'"{Turn._meta.db_table}"'
 IS_LIVE = "state IN ({})".format(", ".join(f"'{state.value}'" for state in LIVE))
+IS_LATE = "(state = 'interrupted' OR (state = 'stopped' AND position IS NULL AND error_code = ''))"
+"""As ``Turn.is_late``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,8 +94,8 @@ def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list
     turns = _as_shown(session)
     newer = list(turns.filter(number__gt=after).order_by("-number")[:TURNS_AT_ONCE])[::-1]
     waited_for = list(turns.filter(number__in=sorted(late)[-TURNS_AT_ONCE:]))
-    mended = [view for view in views_of(waited_for) if view.is_final]
-    return views_of(newer), mended
+    mended = [turn for turn in waited_for if not turn.is_live and not turn.is_late]
+    return views_of(newer), views_of(mended)
 
 
 def new_nonce() -> str:

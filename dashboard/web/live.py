@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from dashboard.rows import find
 from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.models import Turn, TurnState
-from dashboard.turns.reading import index_told, passages_in
+from dashboard.turns.reading import first_passages, index_told, passages_in
 from dashboard.turns.standing import place_in_queue
 from dashboard.upstream import EVENT_TYPES
 from dashboard.web.present import TurnView, names_of, searching, turn_view
@@ -28,6 +28,10 @@ QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
 BROKEN_OFF = "This answer was interrupted. Corral is fetching the rest of it…"
 """Of a turn whose process is gone: until another one has taken it over and read it back, nothing comes."""
+ARGUMENTS = 20
+"""What a tool was told is shown name by name, unless there are more names."""
+PASSAGES = 10
+"""Passages of a tool's answer that are shown as such; all of it can be unfolded."""
 CLOSING = "turn-ended"
 FILLED_IN = frozenset({"user_input", "text_delta", "thinking_delta", "text", "stop"})
 """Events that come with every answer, or in great numbers, and change nothing but words: their templates are read once
@@ -103,7 +107,17 @@ def steps_html(turn: Turn, entries: list[Entry]) -> list[SafeString]:
 def _step(turn: Turn, entry: Entry) -> dict[str, Any]:
     """What a line of the folded steps is made of."""
     event = json.loads(entry.data)
-    return {"turn": turn, "entry": entry, "event": event, "told": index_told(event.get("arguments")), "source": ""}
+    arguments, result = event.get("arguments"), event.get("result")
+    return {
+        "turn": turn,
+        "entry": entry,
+        "event": event,
+        "told": index_told(arguments),
+        "source": "",
+        # Not asked of the event by a template: it may have a member of any name.
+        "arguments": list(arguments.items()) if isinstance(arguments, dict) and len(arguments) <= ARGUMENTS else [],
+        "passages": first_passages(result, PASSAGES),
+    }
 
 
 def fold(entries: list[Entry]) -> tuple[str, str]:

@@ -168,13 +168,6 @@ class TurnView:
         return f"{RETRY}{self.turn.pk}"
 
     @property
-    def is_final(self) -> bool:
-        """Whether nothing more of the answer can come: neither now nor when LlamaCloud is asked what became of it."""
-        if self.state == TurnState.STOPPED:
-            return self.came_whole or not self.was_sent
-        return self.state != TurnState.INTERRUPTED and not self.state.is_live
-
-    @property
     def came_whole(self) -> bool:
         """Whether it was stopped here and LlamaCloud finished it all the same."""
         return self.state == TurnState.STOPPED and self.turn.position is not None

@@ -3,7 +3,7 @@
 (() => {
   const turns = () => [...document.querySelectorAll("[data-turn]")];
   const newest = () => Math.max(0, ...turns().map((turn) => Number(turn.dataset.turn)));
-  const late = () => turns().filter(({ dataset }) => ["interrupted", "stopped"].includes(dataset.state) && !("final" in dataset));
+  const late = () => [...document.querySelectorAll("[data-late]")];
   const regions = () => [...document.querySelectorAll("[data-newest-turn]")];
   let known = regions();
   let after;
@@ -20,7 +20,7 @@
     if (!ctx.sourceElement.matches("[data-newer]")) return;
     after = newest();
     ctx.request.body.set("after", after);
-    for (const turn of late()) ctx.request.body.append("late", turn.dataset.turn);
+    for (const turn of late()) ctx.request.body.append("late", turn.dataset.late);
   });
 
   // One's own question may be on its way, or here meanwhile: its turn comes with the answer to it.

@@ -47,7 +47,7 @@ def tab(
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
     [cookie] = signed_in(cy).cookies.values()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=engines.chromium())
+        browser = playwright.chromium.launch(executable_path=engines.chromium_without_screen())
         context = browser.new_context(base_url=live_server.url, reduced_motion="reduce")
         context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": live_server.url}])
         yield context.new_page()

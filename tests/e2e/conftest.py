@@ -26,11 +26,17 @@ PATIENCE = 30_000
 expect.set_options(timeout=PATIENCE)
 AS_USUAL: dict[str, Any] = {"viewport": {"width": WIDE, "height": 900}, "reduced_motion": "reduce"}
 """A tab's options: what moves without end is drawn without end, by the processors that the tests need."""
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 FOLDER = Path(__file__).parent
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is in this folder, and keep each module in one worker, which builds its houses once."""
+    """Mark what is in this folder, and keep each module in one worker, which builds its houses once.
+
+    They come first: a module takes minutes, mostly of waiting, and whoever began one last would keep all waiting.
+    """
+    items.sort(key=lambda item: FOLDER not in item.path.parents)
     for item in items:
         if FOLDER in item.path.parents:
             item.add_marker(pytest.mark.e2e)
@@ -82,12 +88,19 @@ def faulty_home(faulty_cloud: FaultyServer, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium."""
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    """The system's Chromium, without what belongs to a desktop if that can be had."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=engines.chromium(), args=flags)
+        browser = playwright.chromium.launch(executable_path=engines.chromium_without_screen(), args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def whole_chromium(chromium: Browser) -> Iterator[Browser]:
+    """The system's Chromium with all it has."""
+    browser = chromium.browser_type.launch(executable_path=engines.chromium(), args=FLAGS)
+    yield browser
+    browser.close()
 
 
 def patient(page: Page, opens: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,15 +118,23 @@ def patient(page: Page, opens: Callable[..., Any]) -> Callable[..., Any]:
 def visit(chromium: Browser) -> Iterator[Visit]:
     """Open a tab: ``visit(house, "ada", "/sessions/", **options of the browser context)``.
 
-    "" as a person is nobody, "" as a path leaves the tab empty.
+    "" as a person is nobody, "" as a path leaves the tab empty; ``browser`` may be another one.
 
     Whatever a test does there, its pages must not break the policy and its console must stay empty; what a test
     provokes on purpose it says beforehand with ``expect=("words",)``.
     """
     open_tabs: list[tuple[BrowserContext, Page, Complaints]] = []
 
-    def open_tab(house: House, person: str, path: str, *, expect: tuple[str, ...] = (), **options: Any) -> Page:
-        context = chromium.new_context(base_url=house.url, **{**AS_USUAL, **options})
+    def open_tab(
+        house: House,
+        person: str,
+        path: str,
+        *,
+        expect: tuple[str, ...] = (),
+        browser: Browser = chromium,
+        **options: Any,
+    ) -> Page:
+        context = browser.new_context(base_url=house.url, **{**AS_USUAL, **options})
         context.set_default_timeout(PATIENCE)
         context.add_init_script(LISTEN)
         if person:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.e2e.browser import NARROW, announced, axe
 from tests.e2e.conftest import Visit
@@ -243,7 +243,7 @@ def test_hostile_text_is_text_wherever_a_question_shows_it(visit: Visit, brisk_h
     turn.locator(".step summary").first.click()
 
     assert HOSTILE in turn.locator(".asked-words").inner_text()
-    assert "onerror" in turn.locator(".step pre").first.inner_text()
+    assert "onerror" in turn.locator(".step dl").first.inner_text()
     assert page.locator("main :is(script, img)").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW
 
@@ -339,8 +339,10 @@ def test_an_answer_that_came_while_away_is_told_in_the_title_once(visit: Visit, 
     assert BOTH[0] in page.get_by_role("region", name="Sources").inner_text()
 
 
-def test_the_browser_tells_who_asked_for_it_and_is_elsewhere(visit: Visit, brisk_home: House) -> None:
-    page = open_session(visit, brisk_home, permissions=["notifications"])
+def test_the_browser_tells_who_asked_for_it_and_is_elsewhere(
+    whole_chromium: Browser, visit: Visit, brisk_home: House
+) -> None:
+    page = open_session(visit, brisk_home, browser=whole_chromium, permissions=["notifications"])
     page.evaluate(
         """() => {
           window.__told = [];

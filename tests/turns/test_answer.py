@@ -79,8 +79,8 @@ KINDS = {
     "a table": "| a | b |\n|---|---|\n" + "| one | two |\n" * 5_000,
     "a quote": "> quoted words\n" * 11_000,
     "brackets": "[" * 60_000,
-    "tangled quotes": "> " + "\n=\n>> " * 12_000,
-    "tangled quotes in a list": "- x\n\n  a\n" + "\n  =\n  >> " * 8_000,
+    "tangled quotes": "> " + "\n=\n>> " * 5_000,
+    "tangled quotes in a list": "- x\n\n  a\n" + "\n  =\n  >> " * 4_000,
 }
 
 

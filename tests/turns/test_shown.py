@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from datetime import timedelta
@@ -16,10 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
-from dashboard.turns.answer import Entry
 from dashboard.turns.models import AnswerPiece, Turn, TurnState
 from dashboard.web import running
-from dashboard.web.live import steps_html
 from dashboard.web.present import PIECES_AT_ONCE
 from dashboard.web.reader import Reader
 from tests.faulty import FaultyServer, event_stream, failing
@@ -112,51 +109,10 @@ def test_files_of_one_name_in_one_source_are_two_places(
     assert len(shown(browser, ended(put(session, ada))).one("ul", class_="cited").all("li")) == 2
 
 
-def test_a_step_says_in_plain_words_what_was_searched_and_how_much_was_found(
-    catalog: FaultyServer, ada: User, browser: Client
-) -> None:
-    session = make_session(catalog, ada, index_ids=["idx-reports", "idx-policies"])
-    calls = [call_of("exc-idx-reports", 1), {**call_of("", 2), "arguments": {"query": "x"}}]
-    results = [result(1), {**result(2), "result": []}, {**result(3), "result": "line 7"}]
-    script(catalog, session, sse(question(), *calls, *results, text("So."), stop()))
-    turn = ended(put(session, ada))
-
-    steps = read(browser.get(f"/sessions/{session.session_id}/turns/{turn.number}/steps/")).all("li", class_="step")
-
-    said = [step.one("summary").text for step in steps]
-    assert said == ["Searched Reports", "Used the tool find", "Found 1 passage", "Found nothing", "Got an answer"]
-    assert all("Tool: find" in step.text for step in steps)
-
-
-def test_of_a_live_answer_no_name_is_looked_up(session: ChatSession, django_assert_num_queries: Any) -> None:
-    turn = make_turn(session, TurnState.RUNNING, index_ids=["idx-reports"])
-
-    with django_assert_num_queries(0):
-        (step,) = steps_html(turn, [Entry(1, "tool_call", json.dumps(call_of("exc-idx-reports", 1)))])
-
-    assert "Searched a source" in step
-
-
 def test_a_source_that_could_not_be_read_is_named(session: ChatSession, browser: Client) -> None:
     turn = make_turn(session, TurnState.ANSWERED, index_ids=["idx-reports"], skipped_index_ids=["idx-reports"])
 
     assert "These sources could not be read: Reports." in shown(browser, turn).one("footer").text
-
-
-@pytest.mark.parametrize(
-    "step", [{"type": "thinking", "content": "Hm."}, {"type": "weather", "sky": "blue"}], ids=["thought", "unknown"]
-)
-def test_steps_without_a_tool_can_be_unfolded_too(
-    faulty: FaultyServer, session: ChatSession, ada: User, browser: Client, step: dict[str, Any]
-) -> None:
-    script(faulty, session, sse(question(), step, text("So."), stop()))
-    turn = ended(put(session, ada))
-
-    assert shown(browser, turn).one("summary").text == "How this was answered"
-    assert len(read(browser.get(f"/sessions/{session.session_id}/turns/1/steps/")).all("li", class_="step")) == 1
-    reader = Reader(turn, None)
-    assert b"How this was answered" in reader.news(), "who saw it grow is told too"
-    reader.close()
 
 
 # --- ends -----------------------------------------------------------------------------------------------------------
@@ -177,7 +133,7 @@ def test_a_stopped_answer_says_what_became_of_it(
 
     assert words in turn.one("footer").text
     assert "You" not in turn.one("footer").text, "somebody else may have stopped it"
-    assert ("data-final" in turn) == bool(columns)
+    assert ("data-late" in turn.one("footer")) != bool(columns)
     assert ("Ask again" in turn.text) == ("position" not in columns), "what is whole needs no asking again"
 
 
@@ -222,14 +178,14 @@ def test_who_asked_and_who_stopped_costs_a_conversation_no_query_a_turn(
 
 
 @pytest.mark.parametrize("state", TurnState)
-def test_what_lacks_its_answer_can_be_asked_again_and_what_may_still_come_is_not_final(
+def test_what_lacks_its_answer_can_be_asked_again_and_what_may_still_come_is_late(
     session: ChatSession, browser: Client, state: TurnState
 ) -> None:
     turn = shown(browser, make_turn(session, state))
 
     lacks = state in ("failed", "stopped", "interrupted")
     assert ("Ask again" in turn.text) == lacks
-    assert ("data-final" in turn) == (state in ("answered", "recovered", "failed"))
+    assert ("data-late" in turn.one("footer")) == (state in ("stopped", "interrupted"))
 
 
 def test_the_answer_to_a_form_has_the_forms_own_token(
