@@ -52,8 +52,6 @@
   });
 
   document.addEventListener("htmx:after:swap", () => {
-    // Whoever asked, the sources are locked now.
-    if (document.querySelector("[data-live]")) document.querySelector(".composer-lock")?.remove();
     // Sent again after a lost answer, it is one turn on the page as well.
     const seen = new Set();
     for (const turn of document.querySelectorAll("#turns > [data-turn]")) {

@@ -33,7 +33,7 @@ def test_a_question_is_answered_and_locks_the_sources_without_a_reload(visit: Vi
     page.evaluate("window.__sameDocument = true")
     turn = ask(page)
     expect(page.get_by_role("region", name="Sources").get_by_text("Locked", exact=True)).to_be_visible()
-    expect(page.get_by_text("These sources lock with your first question.")).to_have_count(0)
+    expect(page.get_by_text("These sources lock with your first question.")).to_be_hidden()
     expect(box(page)).to_have_value("")
     expect(box(page)).to_be_focused()
     expect(turn.get_by_role("button", name="Stop")).to_be_visible()

@@ -97,7 +97,7 @@ def test_who_has_the_session_open_learns_of_somebody_elses_question_within_secon
     expect(other.locator("#job-region").get_by_text("Running")).to_be_visible()
     expect(other.locator("#sources-region")).to_contain_text("stay as they are")
     expect(other.locator(".first")).to_be_hidden()
-    expect(other.get_by_text("These sources lock with your first question.")).to_have_count(0)
+    expect(other.get_by_text("These sources lock with your first question.")).to_be_hidden()
     expect(other.locator("#prompt")).to_have_value("What else?")
     ended(asked)
     ended(seen)
@@ -297,6 +297,8 @@ def test_on_a_phone_nothing_is_squeezed(visit: Visit, paged_home: House) -> None
 def test_a_question_that_had_to_wait_is_free_when_the_answer_is_there(visit: Visit, home: House) -> None:
     page = open_session(visit, home, expect=CUT)
     turn = ask(page)
+    hint = page.get_by_text("Wait for this answer")
+    expect(hint).to_be_visible()
     box(page).fill("And another one?")
     page.get_by_role("button", name="Ask", exact=True).click()
     waiting = page.get_by_text("still answering another question")
@@ -304,6 +306,7 @@ def test_a_question_that_had_to_wait_is_free_when_the_answer_is_there(visit: Vis
     ended(turn)
 
     expect(waiting).to_have_count(0)
+    expect(hint).to_be_hidden()
     expect(box(page)).to_have_value("And another one?")
     expect(box(page)).not_to_have_attribute("aria-invalid", "true")
 
