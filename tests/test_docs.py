@@ -11,6 +11,7 @@ from dashboard.config import FROM_FILE, Config
 from tests.processes import ROOT
 
 README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
@@ -39,6 +40,14 @@ def test_every_path_and_link_named_exists(text: str) -> None:
     )
     assert named
     assert not [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("room", ["upstream", "audit", "access", "catalog", "chats", "turns", "jobs", "web"])
+def test_the_map_of_the_house_names_every_file_of_a_room_and_no_other(room: str) -> None:
+    its_lines = re.search(rf"^  {room}/.*\n(?:   .*\n)*", ARCHITECTURE, re.MULTILINE)
+    assert its_lines is not None
+    there = {path.name for path in (ROOT / "dashboard" / room).glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"\b\w+\.py\b", its_lines[0])) == there
 
 
 def test_every_room_is_described() -> None:

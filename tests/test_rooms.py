@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import dashboard.turns
 from tests.processes import ROOT
 
 LINT = Path(sys.executable).with_name("lint-imports")
@@ -47,3 +50,16 @@ def test_an_arrow_pointing_up_is_noticed(tmp_path: Path, room: str, line: str, c
     assert done.returncode == 1
     broken = [text for text in done.stdout.splitlines() if " BROKEN" in text]
     assert any(text.startswith(contract) for text in broken), done.stdout
+
+
+def test_of_turns_everybody_uses_its_public_names_only() -> None:
+    public = set(re.findall(r"``(\w+)``", dashboard.turns.__doc__ or ""))
+    used: set[str] = set()
+    for path in (ROOT / "dashboard").rglob("*.py"):
+        if path.parent.name in ("turns", "migrations") or path == ROOT / "dashboard" / "models.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dashboard.turns"):
+                used.update(alias.name for alias in node.names)
+    assert used
+    assert used <= public, used - public

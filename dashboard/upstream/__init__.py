@@ -1,7 +1,7 @@
 """LlamaCloud as the rest of Corral sees it: typed calls, typed answers, typed failures. No Django in here.
 
 Public names: the client :class:`LlamaCloud`; what it answers (``Project``, ``Index``, ``ChatSummary``, ``ChatDetail``,
-``Attachment``, ``PresignedUrl``, in a ``Page`` or a ``Listing``); what it is given (``SessionCreate``, ``ChatParams``);
+``PresignedUrl``, in a ``Page`` or a ``Listing``); what it is given (``SessionCreate``, ``ChatParams``);
 the events of a turn (``Event`` and its kinds, ``read_event``); bytes to events (``SseDecoder``); the error tree under
 ``UpstreamError``, drawn in :mod:`dashboard.upstream.errors`.
 
@@ -16,7 +16,6 @@ from dashboard.upstream.contract import (
     EVENT_TYPES,
     MAX_PROMPT_CHARACTERS,
     MAX_SESSION_INDEXES,
-    Attachment,
     AttachmentRef,
     ChatDetail,
     ChatParams,
@@ -69,7 +68,6 @@ __all__ = [
     "MAX_SESSION_INDEXES",
     "AccessRefused",
     "AnswerLost",
-    "Attachment",
     "AttachmentRef",
     "BadRequest",
     "ChatDetail",

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from dashboard.upstream.content import Content, fetch_presigned
 from dashboard.upstream.contract import (
-    Attachment,
     ChatDetail,
     ChatParams,
     ChatSummary,
@@ -184,11 +183,6 @@ class LlamaCloud:
         accept = "text/event-stream, application/json"
         request = replace(asked, body=params.model_dump(), accept=accept, encoding="identity")
         return TurnStream(self._http, request, read_gap=self._stream_gap)
-
-    def attachments(self, source_id: str, *, project_id: str | None = None) -> Listing[Attachment]:
-        """A file's attachments; a :class:`NotFound` may also mean a deployment without this call (contract.md §8)."""
-        query = self._tenant(project_id) | {"source_id": source_id}
-        return self._listing("/api/v1/beta/attachments", Attachment, lambda row: row.name, query, None)
 
     def attachment(self, name: str, source_id: str, *, project_id: str | None = None) -> PresignedUrl:
         """The short-lived address of an attachment: resolve on demand, never store, never log it."""

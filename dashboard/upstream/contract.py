@@ -171,14 +171,6 @@ class AttachmentRef(Wire):
     attachment_name: str
 
 
-class Attachment(Wire):
-    """One file attachment in a list (contract.md §8)."""
-
-    name: str
-    size: MaybeCount = None
-    last_modified: When = None
-
-
 class PresignedUrl(Wire):
     """A short-lived address of an attachment: resolve on demand, never store, never log (contract.md §8)."""
 
