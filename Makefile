@@ -46,7 +46,7 @@ test: $(VENV)/.dev
 	@$(PY) -m coverage erase
 	$(PY) -m pytest -n 4 --dist loadgroup --cov --cov-report= $(ARGS)
 	@$(PY) -m tests.engines postgres || exit $$(($$? == 77 ? 0 : 1)); \
-	DATABASE_URL=$$CORRAL_TEST_POSTGRES $(PY) -m pytest -n 2 --dist loadgroup -m "postgres and not system" --cov --cov-append --cov-report= $(ARGS)
+	DATABASE_URL=$$CORRAL_TEST_POSTGRES $(PY) -m pytest -n 4 --dist loadgroup -m "postgres and not system" --cov --cov-append --cov-report= $(ARGS)
 	@$(PY) -m coverage report --fail-under=95
 
 system: $(VENV)/.dev

@@ -21,7 +21,7 @@ REPLACED = 2_000_000
 repeats the whole answer so far. After that a block stays as it grew."""
 MAX_CITATIONS = 60
 """Places of one answer that are kept."""
-NO_STEP = ("user_input", "text", "text_delta", "thinking_delta", "stop")
+NO_STEP = ("user_input", "text", "stop", *upstream.DELTA_TYPES)
 """Entries that are no step between the question and its answer."""
 MAX_STEPS = 2_000
 """Steps of one answer that are kept, so that a page can show them; no answer has needed a hundred."""

@@ -9,10 +9,11 @@ from django.utils import timezone
 
 from dashboard.turns.models import LogEntry, Turn
 from dashboard.turns.states import LIVE
+from dashboard.upstream import DELTA_TYPES
 
 KEEP = timedelta(minutes=5)
 """How long after a turn's end its frames stay, for readers who are still catching up."""
-SUPERFLUOUS = ("text_delta", "thinking_delta", "text")
+SUPERFLUOUS = ("text", *DELTA_TYPES)
 BATCH = 200
 
 

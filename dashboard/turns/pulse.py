@@ -30,7 +30,7 @@ TOGETHER = 0.05
 HEAVY = 4_000
 """Characters that are too many to be taken while others wait: they may be rendered (a millisecond for 300), or judged
 whether they can be, and some cost much more than others."""
-RENDERED = (upstream.TextDelta, upstream.ThinkingDelta, upstream.Text)
+RENDERED = (upstream.Text, *upstream.DELTA_TYPES.values())
 
 
 class Now(Enum):

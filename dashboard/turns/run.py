@@ -27,8 +27,6 @@ from dashboard.turns.states import TurnState
 
 LATE = 2 * BEAT
 """Seconds after which deltas become a log entry although more are there to read: it sends faster than this reads."""
-DELTAS = (upstream.TextDelta, upstream.ThinkingDelta)
-"""Pieces of a block, which come in great numbers."""
 BUSY_FOR = 60.0
 """Seconds for which a question waits at LlamaCloud's door while it finishes an answer this session stopped or lost."""
 ASK_AGAIN_EVERY = 2.0
@@ -142,7 +140,7 @@ class Run:
 
     def _take(self, event: upstream.Event) -> None:
         entries = self._answer.take(event)
-        if isinstance(event, DELTAS):
+        if isinstance(event, upstream.Delta):
             self._grew = True
             now = time.monotonic()
             self._began_at = self._began_at or now

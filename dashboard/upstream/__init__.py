@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dashboard.upstream.client import ChatPage, LlamaCloud
 from dashboard.upstream.contract import (
+    DELTA_TYPES,
     EVENT_TYPES,
     MAX_PROMPT_CHARACTERS,
     MAX_SESSION_INDEXES,
@@ -20,6 +21,7 @@ from dashboard.upstream.contract import (
     ChatDetail,
     ChatParams,
     ChatSummary,
+    Delta,
     Event,
     Index,
     JobMetadata,
@@ -63,6 +65,7 @@ from dashboard.upstream.sse import ServerEvent, SseDecoder
 from dashboard.upstream.stream import Sign, TurnStream
 
 __all__ = [
+    "DELTA_TYPES",
     "EVENT_TYPES",
     "MAX_PROMPT_CHARACTERS",
     "MAX_SESSION_INDEXES",
@@ -76,6 +79,7 @@ __all__ = [
     "ChatSummary",
     "Conflict",
     "CreditsExhausted",
+    "Delta",
     "Event",
     "Index",
     "Invalid",

@@ -260,6 +260,9 @@ class UnknownEvent(Wire):
 KnownEvent = TextDelta | ThinkingDelta | UserInput | Thinking | ToolCall | ToolResult | Text | Stop
 Event = KnownEvent | UnknownEvent
 EVENT_TYPES: dict[str, type[KnownEvent]] = {kind.model_fields["type"].default: kind for kind in get_args(KnownEvent)}
+Delta = TextDelta | ThinkingDelta
+DELTA_TYPES: dict[str, type[Delta]] = {kind.model_fields["type"].default: kind for kind in get_args(Delta)}
+"""Pieces of a block, which come in great numbers."""
 
 
 def read_event(raw: Mapping[str, Any]) -> Event:

@@ -18,7 +18,18 @@ from urllib3.util.wait import wait_for_read
 
 from dashboard.upstream.coming import ComingAnswer
 from dashboard.upstream.connections import Call
-from dashboard.upstream.contract import Event, Stop, Text, TextDelta, Thinking, ThinkingDelta, UnknownEvent, read_event
+from dashboard.upstream.contract import (
+    DELTA_TYPES,
+    Delta,
+    Event,
+    Stop,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    UnknownEvent,
+    read_event,
+)
 from dashboard.upstream.endpoint import Request
 from dashboard.upstream.errors import AnswerLost, UnreadableAnswer, UpstreamError
 from dashboard.upstream.failures import clean_event, told
@@ -49,14 +60,12 @@ class Sign(Enum):
     """Some of it has been read, and there may be more here already."""
 
 
-Delta = TextDelta | ThinkingDelta
-_DELTAS: dict[str, type[Delta]] = {"text_delta": TextDelta, "thinking_delta": ThinkingDelta}
-_DELTA_TYPES = tuple(_DELTAS)
+_DELTA_NAMES = tuple(DELTA_TYPES)
 """To look in: whatever a type is, a list or an object too, it can be compared with these."""
 _COMPLETED_BY: dict[type[Event], tuple[type[Delta], ...]] = {
     Text: (TextDelta,),
     Thinking: (ThinkingDelta,),
-    Stop: (TextDelta, ThinkingDelta),
+    Stop: tuple(DELTA_TYPES.values()),
 }
 _IGNORED = frozenset({"[DONE]"})
 
@@ -315,7 +324,7 @@ def _begins_like_events(part: bytes) -> bool:
 def _kind_of_delta(value: dict[str, Any]) -> type[Delta] | None:
     """The kind of an event that says nothing but by how much a text has grown."""
     kind = value.get("type")
-    return _DELTAS[kind] if kind in _DELTA_TYPES and isinstance(value.get("content"), str) else None
+    return DELTA_TYPES[kind] if kind in _DELTA_NAMES and isinstance(value.get("content"), str) else None
 
 
 def _failure(event: Event) -> str:

@@ -33,9 +33,6 @@ ARGUMENTS = 20
 PASSAGES = 10
 """Passages of a tool's answer that are shown as such; all of it can be unfolded."""
 CLOSING = "turn-ended"
-FILLED_IN = frozenset({"user_input", "text_delta", "thinking_delta", "text", "stop"})
-"""Events that come with every answer, or in great numbers, and change nothing but words: their templates are read once
-and filled in."""
 
 
 def entry_message(turn: Turn, entry: Entry) -> bytes:
@@ -47,7 +44,8 @@ def entry_message(turn: Turn, entry: Entry) -> bytes:
 
 def entry_html(turn: Turn, entry: Entry) -> str:
     """What an entry changes on the page. Only a literal of the event union names a template."""
-    if entry.type in FILLED_IN:
+    if entry.type in NO_STEP:
+        # What comes with every answer, or in great numbers, changes nothing but words.
         return _filled_in(turn, entry)
     template = f"turns/events/_{entry.type}.html" if entry.type in EVENT_TYPES else "turns/events/_unknown.html"
     # What is going on is asked for by few of the templates. No source is looked up: others wait to be sent something.

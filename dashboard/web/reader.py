@@ -7,6 +7,7 @@ import time
 from dashboard.turns.answer import NO_STEP, Entry
 from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import Turn
+from dashboard.upstream import DELTA_TYPES
 from dashboard.web.live import (
     BROKEN_OFF,
     closing_message,
@@ -69,7 +70,7 @@ class Reader:
         entries, ended = self._channel.now(self._seen)
         if ended or self._has_nothing or not entries or entries[0].number != self._seen + 1:
             return False
-        return all(entry.type in ("text_delta", "thinking_delta") for entry in entries)
+        return all(entry.type in DELTA_TYPES for entry in entries)
 
     def news(self) -> bytes:
         """All that can be sent by now, perhaps nothing; never waits. It may use the database, at the end."""
