@@ -12,8 +12,9 @@ from dashboard.chats.models import ChatSession, LockState
 from dashboard.turns.entries import read_entries
 from dashboard.turns.models import Turn
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
+from dashboard.web.answers import TurnView, views_of, with_first_pieces
 from dashboard.web.live import snapshot
-from dashboard.web.present import TurnView, index_choices, views_of, with_first_pieces
+from dashboard.web.present import index_choices
 
 TURNS_AT_ONCE = 20
 """Turns on the first screen; older ones are fetched when asked for."""

@@ -8,6 +8,8 @@ from django.http import Http404
 from dashboard.audit.actions import AuditAction
 from dashboard.audit.trail import record
 from dashboard.chats.models import ChatSession
+from dashboard.rows import find_one
+from dashboard.turns.models import Turn
 from dashboard.web.looking import look_for
 from dashboard.web.requests import Request
 
@@ -46,6 +48,16 @@ def readable_or_404(request: Request, session_id: str) -> ChatSession:
     session = visible_or_404(request, session_id)
     note_reading(request, session)
     return session
+
+
+def turn_or_404(request: Request, session_id: str, number: int) -> Turn:
+    """The door to one question and its answer, which are words of a conversation too; its session comes with it."""
+    session = readable_or_404(request, session_id)
+    turn = find_one(Turn, "session_id", session.pk, number=number)
+    if turn is None:
+        raise Http404
+    turn.session = session
+    return turn
 
 
 def note_reading(request: Request, session: ChatSession) -> None:

@@ -22,7 +22,7 @@ from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.reading import first_passages, index_told, passages_in
 from dashboard.turns.standing import place_in_queue
 from dashboard.upstream import EVENT_TYPES
-from dashboard.web.present import TurnView, names_of, searching, turn_view
+from dashboard.web.answers import TurnView, names_of, searching, turn_view
 
 QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""

@@ -6,19 +6,19 @@ from django.urls import include, path, register_converter
 from django.views.generic import RedirectView
 
 from dashboard.web.addresses import SessionIdConverter
-from dashboard.web.views import health, new, regions, session, sessions, setup, theme, turns
+from dashboard.web.views import asking, health, new, regions, session, sessions, setup, theme, turns
 
 register_converter(SessionIdConverter, "session")
 
 # /sessions/<session_id>/turns/ …
 of_turns = [
-    path("", turns.ask_question, name="turn-ask"),
+    path("", asking.ask_question, name="turn-ask"),
     path("older/", turns.older, name="turn-older"),
     path("newer/", turns.newer, name="turn-newer"),
     path("<int:number>/", turns.show, name="turn"),
     path("<int:number>/state/", turns.state, name="turn-state"),
     path("<int:number>/events/", turns.events, name="turn-events"),
-    path("<int:number>/stop/", turns.stop_answer, name="turn-stop"),
+    path("<int:number>/stop/", asking.stop_answer, name="turn-stop"),
     path("<int:number>/steps/", turns.steps, name="turn-steps"),
     path("<int:number>/more/", turns.more, name="turn-more"),
     path("<int:number>/images/<int:place>/", turns.image, name="turn-image"),

@@ -17,7 +17,7 @@ from django.utils import timezone
 from dashboard.chats.models import ChatSession
 from dashboard.turns.models import AnswerPiece, Turn, TurnState
 from dashboard.web import running
-from dashboard.web.present import PIECES_AT_ONCE
+from dashboard.web.answers import PIECES_AT_ONCE
 from dashboard.web.reader import Reader
 from tests.faulty import FaultyServer, event_stream, failing
 from tests.turns.conftest import delta, ended, put, question, result, script, sse, stop, text, until
