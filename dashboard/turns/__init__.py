@@ -5,6 +5,6 @@ Public names: ``Turn``, ``LogEntry``, ``AnswerPiece`` (from ``models``), ``TurnS
 ``Runners`` (``runners``); ``NEVER_SENT`` (``ending``); ``place_in_queue`` (``standing``); ``ledger`` (``ledger``).
 Of a growing answer: ``EVENT_LOG``, ``forget_after_fork`` (``eventlog``), ``read_entries`` (``entries``), ``Entry``,
 ``NO_STEP``, ``PIECE`` (``answer``), ``first_passages``, ``passages_in``, ``index_told`` (``reading``). Of what was
-asked elsewhere or long ago: ``import_history``, ``is_unread`` (``history``), ``prune_logs`` (``prune``).
+asked elsewhere or long ago: ``import_history``, ``is_unread``, ``NOT_READ`` (``history``), ``prune_logs`` (``prune``).
 May be imported by jobs, web, admin and management; knows upstream, access, audit, catalog and chats.
 """

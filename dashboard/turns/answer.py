@@ -231,6 +231,9 @@ def missing_steps(whole: Answer, *, seen: Iterable[tuple[str, str]], number: int
 
 
 def _same(kind: str, data: str) -> tuple[str, str]:
-    """What a step has in common in the stream and in the history: a call has an id, of others every word counts."""
-    call_id = json.loads(data).get("call_id")
-    return kind, call_id if call_id and isinstance(call_id, str) else data
+    """What a step has in common in the stream and in the history: a call's id, or all that is said, in any order."""
+    said = json.loads(data)
+    call_id = said.get("call_id")
+    if call_id and isinstance(call_id, str):
+        return kind, call_id
+    return kind, json.dumps({name: value for name, value in said.items() if value is not None}, sort_keys=True)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from dashboard.chats.models import ChatSession
 from dashboard.rows import insert_all, update
-from dashboard.turns.answer import Answer, Entry, missing_steps
+from dashboard.turns.answer import NO_STEP, Answer, Entry, missing_steps
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn
 from dashboard.turns.states import TurnState
 from dashboard.upstream import MAX_SESSION_INDEXES
@@ -70,7 +70,7 @@ def _add_pieces(turn: Turn, answer: Answer) -> None:
 def add_steps(turn: Turn, answer: Answer) -> None:
     """Append the steps of an answer read back that the log lacks; call it inside a transaction."""
     last = turn.log.aggregate(last=Max("number"))["last"] or 0
-    seen = turn.log.values_list("type", "data")
+    seen = turn.log.exclude(type__in=NO_STEP).values_list("type", "data")
     insert_all(log_rows(turn, missing_steps(answer, seen=seen, number=last)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -22,7 +22,11 @@ from dashboard.turns.states import LATE, TurnState
 BUDGET = 5.0
 """Seconds one reading of a history may take, as a page waits for it: tens of thousands of questions take longer."""
 BATCH = 50
-"""Turns added in one transaction; they are rendered before it, so that nobody waits for that."""
+"""Answers stored in one transaction; they are rendered before it, so that nobody waits for that."""
+ROWS = 2_000
+"""Questions added in one transaction, in which nobody else writes on SQLite."""
+NOT_READ = "not_read"
+"""The error code of a turn whose answer is still to be read out of LlamaCloud's history."""
 NEVER_FINISHED = "The answer was never finished at LlamaCloud."
 
 
@@ -30,8 +34,9 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> bool:
     """Bring the conversation up to date with LlamaCloud's history, or nearer to it.
 
     Turns of this dashboard are recognised and keep what they have; one that was interrupted or stopped gets the answer
-    LlamaCloud finished later. Unknown ones are added, the oldest first, until ``BUDGET`` is spent. A question that is
-    being answered right now is left alone. It may be called as often as one likes, and by several processes at once.
+    LlamaCloud finished later. Unknown ones are added, all of them at once, so that whoever asks next stands behind
+    them; then they get their answers, the newest first, until ``BUDGET`` is spent. A question that is being answered
+    right now is left alone. It may be called as often as one likes, and by several processes at once.
 
     Args:
         session: the session.
@@ -42,23 +47,20 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> bool:
     """
     ends = time.monotonic() + BUDGET
     history = list(split(detail.events))
-    # The last question may still be in the middle of its answer; an earlier one without an end never gets one.
-    ended = [past for past in history if past.is_complete or past is not history[-1]]
-    known = _places(session)
     found = places(session.pk, history)
+    known = _places(session) | {past.position for past in found.values()}
+    # The last question may still be in the middle of its answer; an earlier one without an end never gets one.
+    _add(session, [past for past in history if past.position not in known and _has_ended(past, history)])
     for turn in Turn.objects.filter(pk__in=found):
-        past = found[turn.pk]
-        known.add(past.position)
-        if past.is_complete:
-            _complete(turn, past)
+        if found[turn.pk].is_complete:
+            _complete(turn, found[turn.pk])
             if time.monotonic() > ends:
                 return False
-    fresh = [past for past in ended if past.position not in known]
-    for batch in _rendered(fresh, ends):
-        _add(session, batch)
-        if time.monotonic() > ends:
-            return batch[-1][0] is fresh[-1]
-    return True
+    return _read(session, {past.position: past for past in history}, ends)
+
+
+def _has_ended(past: PastTurn, history: Sequence[PastTurn]) -> bool:
+    return past.is_complete or past is not history[-1]
 
 
 def is_unread(session: ChatSession) -> bool:
@@ -67,10 +69,8 @@ def is_unread(session: ChatSession) -> bool:
     return bool(session.questions) and accepted.count() < (session.questions or 0)
 
 
-def _places(session: ChatSession, among: Sequence[int] | None = None) -> set[int]:
+def _places(session: ChatSession) -> set[int]:
     placed = Turn.objects.filter(session=session, position__isnull=False)
-    if among is not None:
-        placed = placed.filter(position__in=among)
     return {position for position in placed.values_list("position", flat=True) if position is not None}
 
 
@@ -94,40 +94,71 @@ def _complete(turn: Turn, past: PastTurn) -> None:
         add_steps(turn, answer)
 
 
-def _rendered(fresh: Iterable[PastTurn], ends: float) -> Iterator[list[tuple[PastTurn, Answer]]]:
-    """Turns with their answers, as many at once as are added at once; fewer when the time is over meanwhile."""
-    batch: list[tuple[PastTurn, Answer]] = []
-    for past in fresh:
-        batch.append((past, answer_of(past)))
-        if len(batch) == BATCH or time.monotonic() > ends:
+def _add(session: ChatSession, fresh: Sequence[PastTurn]) -> None:
+    """Add questions in their order, still without their answers."""
+    now = timezone.now()
+    for start in range(0, len(fresh), ROWS):
+        with transaction.atomic():
+            # Others who add turns to this session wait here, and then see these.
+            hold(ChatSession, session.pk)
+            known = _places(session)
+            number = Turn.objects.filter(session=session).aggregate(last=Max("number"))["last"] or 0
+            missing = [past for past in fresh[start : start + ROWS] if past.position not in known]
+            insert_all(
+                [
+                    Turn(
+                        session=session,
+                        number=number + offset,
+                        prompt=past.prompt,
+                        position=past.position,
+                        state=TurnState.INTERRUPTED,
+                        error_code=NOT_READ,
+                        asked_at=now,
+                        finished_at=now,
+                        log_pruned=True,
+                    )
+                    for offset, past in enumerate(missing, start=1)
+                ]
+            )
+
+
+def _read(session: ChatSession, history: Mapping[int, PastTurn], ends: float) -> bool:
+    """Give the turns their answers that lack them; whether all of them have theirs now.
+
+    Args:
+        session: the session.
+        history: its questions by their places.
+        ends: when to leave the rest for the next time.
+    """
+    lacking = Turn.objects.filter(session=session, error_code=NOT_READ).only("position", "session").order_by("-number")
+    waiting = [(turn, past) for turn in lacking if (past := history.get(turn.position or 0)) is not None]
+    done = 0
+    for batch in _rendered(waiting, ends):
+        with transaction.atomic():
+            mine = Turn.objects.filter(error_code=NOT_READ)
+            read = [
+                (turn, answer)
+                for turn, past, answer in batch
+                if mine.filter(pk=turn.pk).update(error_code="", **_ended(past, answer))
+            ]
+            _store_answers(read)
+        done += len(batch)
+    return done == len(waiting)
+
+
+def _rendered(waiting: Iterable[tuple[Turn, PastTurn]], ends: float) -> Iterator[list[tuple[Turn, PastTurn, Answer]]]:
+    """Turns with their answers, as many at once as are stored at once; the last ones when the time is over."""
+    batch: list[tuple[Turn, PastTurn, Answer]] = []
+    for turn, past in waiting:
+        batch.append((turn, past, answer_of(past)))
+        is_over = time.monotonic() > ends
+        if len(batch) == BATCH or is_over:
             yield batch
             batch = []
+        if is_over:
+            return
     if batch:
         yield batch
-
-
-def _add(session: ChatSession, batch: Sequence[tuple[PastTurn, Answer]]) -> None:
-    now = timezone.now()
-    with transaction.atomic():
-        # Others who add turns to this session wait here, and then see these.
-        hold(ChatSession, session.pk)
-        known = _places(session, [past.position for past, _ in batch])
-        rendered = [(past, answer) for past, answer in batch if past.position not in known]
-        number = Turn.objects.filter(session=session).aggregate(last=Max("number"))["last"] or 0
-        turns = Turn.objects.bulk_create(
-            Turn(
-                session=session,
-                number=number + offset,
-                prompt=past.prompt,
-                position=past.position,
-                asked_at=now,
-                finished_at=now,
-                log_pruned=True,
-                **_ended(past, answer),
-            )
-            for offset, (past, answer) in enumerate(rendered, start=1)
-        )
-        _store_answers([(turn, answer) for turn, (_, answer) in zip(turns, rendered, strict=True)])
 
 
 def _ended(past: PastTurn, answer: Answer) -> dict[str, Any]:

@@ -32,6 +32,9 @@ in lists within lists; but quotations may be written so that each is looked thro
 kilobytes of those took half a minute. Such a text is shown as it is written."""
 SPARE_LOOKS = 1_000
 """As many more are free, so that a short text may be as tangled as it likes."""
+DEEPEST = 30
+"""Levels of lists and quotations, a list being two. markdown-it leaves out what is deeper; here such a text is shown as
+it is written."""
 INFO = 100
 """Characters of what stands behind the fence of a code block that are kept where the block is cut."""
 
@@ -40,7 +43,11 @@ vars(_table)["MAX_AUTOCOMPLETED_CELLS"] = 100
 """Cells that rows shorter than their table's head are filled up with. After the 65,536 of markdown-it a table ends too,
 but twenty kilobytes of such tables were half a minute's work and megabytes of a page."""
 
-_md = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"]).disable("image")
+_md = (
+    MarkdownIt("commonmark", {"html": False, "linkify": False, "maxNesting": DEEPEST})
+    .enable(["table", "strikethrough"])
+    .disable("image")
+)
 _BOX_OPENS = "".join(f' {name}="{value}"' for name, value in BOX.items())
 _md.add_render_rule("table_open", lambda *_: f"<div{_BOX_OPENS}><table>\n")
 _md.add_render_rule("table_close", lambda *_: "</table></div>\n")
@@ -54,10 +61,10 @@ def _count(state: StateBlock, *_lines: int) -> bool:
     """A rule that applies to nothing, and is asked before all others whenever a line is looked at.
 
     Raises:
-        _TooTangled: too often.
+        _TooTangled: too often, or so deep within lists and quotations that what is deeper would be left out.
     """
     state.env["looks"] -= 1
-    if state.env["looks"] < 0:
+    if state.env["looks"] < 0 or state.level > DEEPEST - 3:
         raise _TooTangled
     return False
 
@@ -226,10 +233,10 @@ class Settler:
             blocks = self._blocks(self.tail)
         except _TooTangled:
             return self._settle(end)
-        if not blocks or blocks[0].type != "fence":
-            return self._settle(end)
-        fence = blocks[0].markup
+        fence = blocks[0].markup if blocks else ""
         # Repeated with every cut, so not however long it is.
+        if not blocks or blocks[0].type != "fence" or len(fence) > INFO:
+            return self._settle(end)
         opening = f"{' ' * _indented(self.tail)}{fence}{blocks[0].info[:INFO]}\n"
         done, rest = self.tail[:end], self.tail[end:]
         self.tail, self._next_try = opening + rest, 0

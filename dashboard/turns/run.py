@@ -18,6 +18,7 @@ from dashboard.rows import update
 from dashboard.turns.answer import Answer, Entry, missing_steps
 from dashboard.turns.conflict import PASSING, which_conflict
 from dashboard.turns.ending import NEVER_SENT, end_turn, outcome_of, take_back
+from dashboard.turns.entries import LeaseLost
 from dashboard.turns.eventlog import BEAT, EventLog
 from dashboard.turns.lease import release
 from dashboard.turns.models import Turn
@@ -140,7 +141,8 @@ class Run:
 
     def _take(self, event: upstream.Event) -> None:
         entries = self._answer.take(event)
-        if isinstance(event, upstream.Delta):
+        # A block that makes no entry of its own any more only makes the answer grow.
+        if isinstance(event, upstream.Delta) or (isinstance(event, upstream.Text) and not entries):
             self._grew = True
             now = time.monotonic()
             self._began_at = self._began_at or now
@@ -237,7 +239,10 @@ class Run:
     def _finish(self, entries: list[Entry], state: TurnState, error: str, **columns: Any) -> None:
         def work() -> bool:
             # Whatever was to be written before this has been tried by now.
-            if any(write.exception(timeout=0) for write in self._writes):
+            failures = [failure for write in self._writes if (failure := write.exception(timeout=0))]
+            if any(isinstance(failure, LeaseLost) for failure in failures):
+                return False
+            if failures:
                 raise RuntimeError("a part of the answer could not be stored")
             ended = end_turn(self.turn, state, self._answer, holder=self._holder, error=error, **columns)
             if ended and columns.get("error_code"):

@@ -13,6 +13,7 @@ from dashboard.catalog.models import Index
 from dashboard.turns.answer import NO_STEP, PIECE
 from dashboard.turns.ask import RETRY
 from dashboard.turns.ending import NEVER_SENT
+from dashboard.turns.history import NOT_READ
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn, TurnState
 from dashboard.upstream import Conflict as UpstreamConflict
 from dashboard.upstream import NotFound as UpstreamNotFound
@@ -73,7 +74,12 @@ class TurnView:
     def may_be_asked_again(self) -> bool:
         """Whether the answer, or the whole of it, is lacking and may come of asking once more."""
         lacks_it = self.state in (TurnState.FAILED, TurnState.INTERRUPTED, TurnState.STOPPED) and not self.came_whole
-        return lacks_it and self.turn.error_code != UpstreamNotFound.code
+        return lacks_it and not self.is_being_read and self.turn.error_code != UpstreamNotFound.code
+
+    @property
+    def is_being_read(self) -> bool:
+        """Whether its answer is still to be read out of LlamaCloud's history."""
+        return self.turn.error_code == NOT_READ
 
     @property
     def was_sent(self) -> bool:

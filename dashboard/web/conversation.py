@@ -38,9 +38,9 @@ def conversation(session: ChatSession) -> dict[str, Any]:
     }
 
 
-def turn_views(session: ChatSession, before: int | None = None) -> tuple[list[TurnView], bool]:
-    """A screen of turns that end before a number, in reading order, and whether there are older ones."""
-    turns = _as_shown(session)
+def turn_views(session: ChatSession, *, before: int | None = None, after: int = 0) -> tuple[list[TurnView], bool]:
+    """A screen of turns, the newest between two numbers, in reading order; and whether there are older ones between."""
+    turns = _as_shown(session).filter(number__gt=after)
     if before is not None:
         turns = turns.filter(number__lt=before)
     page = list(turns.order_by("-number")[: TURNS_AT_ONCE + 1])
@@ -81,22 +81,10 @@ def suggestions(session: ChatSession) -> list[str]:
     return [*asked, f"What are the five most important points of {names[-1]}?"]
 
 
-def newer_views(session: ChatSession, after: int, late: list[int]) -> tuple[list[TurnView], list[TurnView]]:
-    """What a page lacks.
-
-    Args:
-        session: the session.
-        after: the number of the newest turn the page shows.
-        late: the numbers of the turns it shows without their whole answer.
-
-    Returns:
-        newer turns, and those of ``late`` that have their answer by now.
-    """
-    turns = _as_shown(session)
-    newer = list(turns.filter(number__gt=after).order_by("-number")[:TURNS_AT_ONCE])[::-1]
-    waited_for = list(turns.filter(number__in=sorted(late)[-TURNS_AT_ONCE:]))
-    mended = [turn for turn in waited_for if not turn.is_live and not turn.is_late]
-    return views_of(newer), views_of(mended)
+def mended_views(session: ChatSession, late: list[int]) -> list[TurnView]:
+    """The turns with these numbers, which a page shows without their whole answer, that have it by now."""
+    waited_for = _as_shown(session).filter(number__in=sorted(late)[-TURNS_AT_ONCE:])
+    return views_of([turn for turn in waited_for if not turn.is_live and not turn.is_late])
 
 
 def new_nonce() -> str:

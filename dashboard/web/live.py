@@ -13,7 +13,7 @@ from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.html import escape
+from django.utils.html import conditional_escape, escape
 from django.utils.safestring import SafeString
 
 from dashboard.rows import find
@@ -26,12 +26,15 @@ from dashboard.web.answers import TurnView, names_of, searching, turn_view
 
 QUIET = 15.0
 """Seconds without a word from LlamaCloud after which whoever waits is told, and what can be done (contract.md §12)."""
-BROKEN_OFF = "This answer was interrupted. Corral is fetching the rest of it…"
-"""Of a turn whose process is gone: until another one has taken it over and read it back, nothing comes."""
+BROKEN_OFF = SafeString("<span>This answer was interrupted. Corral is fetching the rest of it…</span>")
+"""Of a turn whose process is gone: until another one has taken it over and read it back, nothing comes. An element, so
+that ``js/doing.js`` takes it for more than what goes on anyway."""
 ARGUMENTS = 20
 """What a tool was told is shown name by name, unless there are more names."""
 PASSAGES = 10
 """Passages of a tool's answer that are shown as such; all of it can be unfolded."""
+TOLD, FOUND = 4_000, 8_000
+"""Characters of what a tool was told, and of the passages it found: there may be thousands of steps."""
 CLOSING = "turn-ended"
 
 
@@ -78,7 +81,7 @@ def message(html: str, number: int | None = None) -> bytes:
 def snapshot(turn: Turn, entries: list[Entry], *, orphaned: bool = False) -> SafeString:
     """All that is known of a live turn: its settled HTML, its growing tail, its steps, and what is going on."""
     html, tail = fold(entries)
-    words = {"tail": escape(tail), "doing": escape(BROKEN_OFF if orphaned else doing(turn, entries))}
+    words = {"tail": escape(tail), "doing": conditional_escape(BROKEN_OFF if orphaned else doing(turn, entries))}
     steps = "".join(steps_html(turn, entries))
     return SafeString(_with_places("snapshot") % {"anchor": turn.anchor, "html": html, "steps": steps, **words})
 
@@ -105,16 +108,19 @@ def steps_html(turn: Turn, entries: list[Entry]) -> list[SafeString]:
 def _step(turn: Turn, entry: Entry) -> dict[str, Any]:
     """What a line of the folded steps is made of."""
     event = json.loads(entry.data)
-    arguments, result = event.get("arguments"), event.get("result")
+    arguments, passages = event.get("arguments"), first_passages(event.get("result"), PASSAGES)
+    # Not asked of the event by a template: it may have a member of any name.
+    told = list(arguments.items()) if isinstance(arguments, dict) and len(arguments) <= ARGUMENTS else []
     return {
         "turn": turn,
         "entry": entry,
         "event": event,
         "told": index_told(arguments),
         "source": "",
-        # Not asked of the event by a template: it may have a member of any name.
-        "arguments": list(arguments.items()) if isinstance(arguments, dict) and len(arguments) <= ARGUMENTS else [],
-        "passages": first_passages(result, PASSAGES),
+        "arguments": told,
+        "passages": passages,
+        "room": TOLD // max(1, len(told)),
+        "passage_room": FOUND // max(1, len(passages)),
     }
 
 

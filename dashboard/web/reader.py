@@ -54,7 +54,8 @@ class Reader:
         self._heard_at = self._sent_at = self._looked_at = time.monotonic()
         self._closes_at = self._heard_at + AGE
         self._channel = EVENT_LOG.watch(turn.pk)
-        self._place, self._orphaned = self._channel.place, self._channel.orphaned
+        # Who has something already is sent no snapshot, which would say it.
+        self._place, self._orphaned = self._channel.place, self._has_nothing and self._channel.orphaned
 
     def close(self) -> None:
         """The reader goes."""

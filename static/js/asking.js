@@ -52,7 +52,7 @@
   });
 
   document.addEventListener("htmx:after:swap", () => {
-    // Sent again after a lost answer, it is one turn on the page as well.
+    // Sent again after a lost answer, it is one turn.
     const seen = new Set();
     for (const turn of document.querySelectorAll("#turns > [data-turn]")) {
       if (seen.has(turn.id)) turn.remove();

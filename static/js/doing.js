@@ -4,6 +4,7 @@
   const LOST = "No connection. The answer goes on without this page.";
   const MOMENT = 2000;
   let pending;
+  let before;
 
   const say = () => {
     pending = undefined;
@@ -31,7 +32,11 @@
   document.addEventListener("htmx:sse:after:message", ({ target }) => {
     found();
     const [doing, tail] = ["doing", "tail"].map((part) => document.getElementById(`turn-${target.dataset.live}-${part}`));
-    if (doing && tail?.firstChild && doing.textContent !== "Writing…") doing.textContent = "Writing…";
+    const words = tail?.textContent;
+    // An element tells of its end, until there is more.
+    const goesOn = doing && words && !(doing.firstElementChild && [undefined, words].includes(before));
+    if (goesOn && doing.textContent !== "Writing…") doing.textContent = "Writing…";
+    before = words;
   });
 
   // Where there is no stream, the turn itself asks every two seconds.

@@ -1,8 +1,6 @@
-// Turns asked elsewhere come into an open page: it asks every few seconds, and when the rail tells the number of one it
-// lacks.
+// Turns asked elsewhere come into an open page: it asks every few seconds, and when the rail tells of one it lacks.
 (() => {
-  const turns = () => [...document.querySelectorAll("[data-turn]")];
-  const newest = () => Math.max(0, ...turns().map((turn) => Number(turn.dataset.turn)));
+  const newest = () => Math.max(0, ...[...document.querySelectorAll("[data-turn]")].map((turn) => Number(turn.dataset.turn)));
   const late = () => [...document.querySelectorAll("[data-late]")];
   const regions = () => [...document.querySelectorAll("[data-newest-turn]")];
   let known = regions();

@@ -17,6 +17,7 @@ from tests.localcloud.fixtures import RunningLocalcloud, StartLocalcloud
 from tests.localcloud.pdf import make_pdf
 
 __all__ = ["brisk_home"]
+PART = '<hx-partial hx-target="#turn-1-{}" hx-swap="innerHTML">'
 CUT = ("Failed to load resource", "htmx:error", "htmx:sse:error")
 
 
@@ -51,6 +52,28 @@ def test_a_first_connection_that_is_slow_is_not_made_twice(visit: Visit, brisk_h
     ended(turn)
 
     assert len(held) == 1
+
+
+def test_that_an_answer_broke_off_is_said_until_there_is_more_of_it(visit: Visit, home: House) -> None:
+    page = open_session(visit, home, expect=CUT)
+    half = f"data: {PART.format('tail')}Half</hx-partial>\n\n"
+    broken = f"data: {PART.format('doing')}<span>This answer was interrupted.</span></hx-partial>\n\n"
+    more = half.replace("Half", "Half of")
+    said: list[str] = []
+
+    def tell(route: Route) -> None:
+        said.append(half + broken if len(said) < 3 else half + broken + more)
+        route.fulfill(body=said[-1], content_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    page.route("**/events/", tell)
+    ask(page)
+    doing = page.locator("#turn-1-doing")
+    expect(doing).to_contain_text("This answer was interrupted")
+    while len(said) < 3:
+        page.wait_for_timeout(100)
+        assert "interrupted" in doing.inner_text(), "the same words again are no more of it"
+    expect(doing).to_have_text("Writing…")
+    page.unroute("**/events/")
 
 
 def test_where_streams_are_blocked_the_answer_is_asked_for_again_and_again(visit: Visit, home: House) -> None:

@@ -208,6 +208,7 @@ def test_nothing_that_comes_without_end_makes_entries_without_end(monkeypatch: p
         (["call 1"], ["thought", "call 1", "result 1"], ["thought", "result 1"]),
         (["call 1", "result 1"], ["call 1", "result 1"], []),
         (["thought"], ["thought", "thought"], ["thought"]),
+        (["thought"], ["same thought"], []),
         ([], ["call 1"], ["call 1"]),
     ],
 )
@@ -217,6 +218,7 @@ def test_of_an_answer_read_back_the_steps_that_are_lacking_are_added_and_no_othe
     events = {
         "call 1": call(1), "result 1": result(1), "status": {"type": "status", "message": "On it"},
         "thought": {"type": "thinking", "content": "Hm."},
+        "same thought": {"content": "Hm.", "signature": None, "type": "thinking"},
     }  # fmt: skip
     seen, whole = Answer(), Answer()
     logged = [entry for name in live for entry in seen.take(read_event(events[name]))]

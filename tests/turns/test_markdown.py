@@ -116,6 +116,23 @@ def test_a_fence_is_opened_again_with_no_more_than_the_name_of_its_language() ->
     assert "<code>second = 2\n</code>" in settler.feed("second = 2\n") + settler.finish()
 
 
+def test_a_fence_of_very_many_signs_is_not_repeated() -> None:
+    settler = Settler()
+    settler.feed("`" * markdown.FORCED_CUT + "\nfirst = 1\n")
+
+    assert len(settler.tail) < 200
+    assert "second = 2" in settler.feed("second = 2\n") + settler.finish()
+
+
+@pytest.mark.parametrize("depth", range(markdown.DEEPEST + 3))
+@pytest.mark.parametrize("sign", ["> ", "- ", ">- "])
+def test_nothing_is_left_out_however_deep_it_stands(sign: str, depth: int) -> None:
+    settler = Settler()
+    html = settler.feed(f"Before.\n\n{sign * depth}deep\n\nBehind.\n\n") + settler.feed("After.\n") + settler.finish()
+
+    assert [word for word in ("Before", "deep", "Behind", "After") if word not in html] == []
+
+
 def test_a_tail_never_grows_beyond_the_bound() -> None:
     settler = Settler()
     for _ in range(2000):

@@ -244,6 +244,11 @@ def test_who_watches_is_told_once_that_the_process_is_gone(
         assert word.encode() in later.news(), "who comes anew is told too"
     finally:
         later.close()
+    back = Reader(turn, 2)
+    try:
+        assert word.encode() in back.news(), "and who comes back for the rest"
+    finally:
+        back.close()
     assert word in browser.get(path).content.decode(), "and who asks again every two seconds"
     assert word in browser.get(f"/sessions/{session.session_id}/").content.decode()
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 
 from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, LockState
-from dashboard.turns import recover, run
+from dashboard.turns import answer, recover, run
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.entries import read_entries
 from dashboard.turns.eventlog import EVENT_LOG
@@ -378,3 +378,16 @@ def test_figures_no_run_has_are_left_out_and_the_answer_is_kept(
     assert answer_of(turn) == "<p>So.</p>\n"
     assert (turn.input_tokens, turn.output_tokens, turn.upstream_turns, turn.duration_ms) == (None, None, None, None)
     assert turn.skipped_index_ids == skipped[:10]
+
+
+def test_blocks_that_make_no_entries_of_their_own_any_more_keep_the_beat(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer, "MAX_BLOCKS", 1)
+    blocks = [(0.02, sse(text(f"Block {number}."))) for number in range(60)]
+    script(faulty, session, event_stream(sse(question()), *blocks, sse(stop())))
+
+    turn = ended(put(session, ada))
+
+    assert all(f"Block {number}." in answer_of(turn) for number in range(60))
+    assert len(logged(turn)) < 40

@@ -261,3 +261,21 @@ def test_who_was_idle_looks_at_once_when_there_is_something_to_look_after(
     until(lambda: Turn.objects.filter(pk=turn.pk, state=TurnState.RUNNING).update(stop_asked_at=timezone.now()))
 
     assert ended(turn).state == TurnState.STOPPED
+
+
+def test_a_turn_that_was_taken_over_meanwhile_is_no_fault(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    for level in ("warning", "exception"):
+        monkeypatch.setattr(runners_module.log, level, said.append)
+    monkeypatch.setattr(runners_module, "HEARTBEAT", float("inf"))
+    script(faulty, session, event_stream(sse(question(), text("A")), (1.0, sse(text("B"), stop()))))
+    turn = put(session, ada)
+    until(lambda: turn.log.exists())
+    elsewhere = {"lease_holder": "another:1:x", "lease_until": timezone.now() + timedelta(hours=1)}
+    Turn.objects.filter(pk=turn.pk).update(**elsewhere)
+
+    until(lambda: said)
+    assert said == ["A turn was taken over by another process while this one was not running"]
+    Turn.objects.filter(pk=turn.pk).update(state=TurnState.FAILED)

@@ -11,12 +11,13 @@ from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpRespon
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
+from dashboard.chats.models import ChatSession
 from dashboard.config import upstream_client
 from dashboard.turns.entries import read_entries
 from dashboard.turns.models import Turn
 from dashboard.web import running
-from dashboard.web.answers import first_pieces, turn_view
-from dashboard.web.conversation import live_part, newer_views, turn_views
+from dashboard.web.answers import TurnView, first_pieces, turn_view
+from dashboard.web.conversation import live_part, mended_views, turn_views
 from dashboard.web.doors import readable_or_404, turn_or_404, visible_or_404
 from dashboard.web.handover import LETS_GO
 from dashboard.web.live import snapshot, steps_html
@@ -87,12 +88,17 @@ def state(request: Request, session_id: str, number: int) -> HttpResponse:
 def newer(request: Request, session_id: str) -> HttpResponse:
     """What came into the conversation since a page was opened: asked elsewhere, or read back late."""
     session = readable_or_404(request, session_id)
-    late = [_number(given) for given in request.GET.getlist("late")]
-    views, mended = newer_views(session, _number(request.GET.get("after", "")), late)
+    after = _number(request.GET.get("after", ""))
+    views, has_older = turn_views(session, after=after)
+    mended = mended_views(session, [_number(given) for given in request.GET.getlist("late")])
     if not views and not mended:
         return unchanged()
-    context = {"session": session, "turns": views, "mended": mended, "snapshot": live_part(views)}
+    context = _screen(session, views, has_older) | {"newer_than": after, "mended": mended, "snapshot": live_part(views)}
     return page_or_fragment(request, "turns/newer.html", "turns/_newer.html", context)
+
+
+def _screen(session: ChatSession, views: list[TurnView], has_older: bool) -> dict[str, Any]:
+    return {"session": session, "turns": views, "older_than": views[0].turn.number if has_older else None}
 
 
 def _number(given: str) -> int:
@@ -104,9 +110,8 @@ def _number(given: str) -> int:
 def older(request: Request, session_id: str) -> HttpResponse:
     """The screen of turns before a number."""
     session = readable_or_404(request, session_id)
-    views, has_older = turn_views(session, _number(request.GET.get("before", "")) or None)
-    context: dict[str, Any] = {"session": session, "turns": views}
-    context |= {"older_than": views[0].turn.number if has_older else None}
+    before, after = (_number(request.GET.get(name, "")) for name in ("before", "after"))
+    context = _screen(session, *turn_views(session, before=before or None, after=after)) | {"newer_than": after}
     # Without end, nobody would ever get to what stands above the conversation.
     context |= {"screens": max(0, _number(request.GET.get("screens", "")) - 1)}
     return page_or_fragment(request, "turns/older.html", "turns/_older.html", context)
