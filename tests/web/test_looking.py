@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from django.utils import timezone
 from dashboard.chats.models import ChatSession
 from dashboard.turns.models import Turn, TurnState
 from dashboard.web import looking
-from tests.faulty import FaultyServer, failing, held
+from tests.faulty import Answer, FaultyServer, failing, held
 from tests.people import SignIn
 from tests.turns.conftest import question, stop, text
 from tests.web.conftest import address, make_session
@@ -173,3 +174,136 @@ def test_the_list_hears_that_an_answer_asked_for_elsewhere_has_ended(
     assert session.is_running is not is_heard
     assert bool(catalog.received("GET", f"/api/v1/chat/{session.session_id}")) is is_heard
     assert ("Running" in page.content.decode()) is not is_heard
+    turn = Turn.objects.get()
+    assert (turn.prompt, turn.state) == ("Why?", TurnState.ANSWERED if is_heard else TurnState.RUNNING)
+
+
+def asked_elsewhere(faulty: FaultyServer, count: int, ago: timedelta = timedelta()) -> list[str]:
+    """Where the summaries are of so many sessions that are being answered, as far as is known; the newest last."""
+    sessions = [make_session(faulty) for _ in range(count)]
+    for number, one in enumerate(sessions):
+        asked_at = timezone.now() - ago + timedelta(milliseconds=number)
+        faulty.chats[one.session_id]["last_updated_at"] = asked_at.isoformat()
+        faulty.events[one.session_id] = [question()]
+    ChatSession.objects.update(is_running=True)
+    return [f"/api/v1/chat/{one.session_id}/summary" for one in sessions]
+
+
+def open_list(browser: Client) -> str:
+    """What an open list is told by a look of its own."""
+    cache.delete("look-recent")
+    return browser.get("/sessions/?seen=nothing", headers=HTMX).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_look_at_the_list_looks_at_no_more_than_a_few_of_those_asked_elsewhere(
+    catalog: FaultyServer, browser: Client
+) -> None:
+    paths = asked_elsewhere(catalog, looking.ASKED_ELSEWHERE + 2)
+
+    open_list(browser)
+
+    assert len([path for path in paths if catalog.received("GET", path)]) == looking.ASKED_ELSEWHERE
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("ago", "is_running", "looks"),
+    [(timedelta(minutes=50), True, 1), (timedelta(minutes=70), True, 0), (timedelta(), False, 0)],
+    ids=["within the hour", "longer ago", "ended"],
+)
+def test_only_what_may_still_be_answering_elsewhere_is_looked_at_for_the_list(
+    catalog: FaultyServer, browser: Client, ago: timedelta, is_running: bool, looks: int
+) -> None:
+    (path,) = asked_elsewhere(catalog, 1, ago)
+    ChatSession.objects.update(is_running=is_running)
+
+    open_list(browser)
+
+    assert len(catalog.received("GET", path)) == looks
+
+
+@pytest.mark.django_db
+def test_a_session_that_cannot_be_looked_at_keeps_the_list_from_nothing(catalog: FaultyServer, browser: Client) -> None:
+    paths = asked_elsewhere(catalog, 2)
+    for path in paths:
+        catalog.script("GET", path, [failing(403, "no")])
+
+    told = open_list(browser)
+
+    assert "does not allow" not in told
+    assert all(catalog.received("GET", path) for path in paths)
+
+
+@pytest.mark.django_db
+def test_a_failed_look_at_the_list_is_told_to_all_until_one_succeeds(catalog: FaultyServer, browser: Client) -> None:
+    catalog.script("GET", "/api/v1/chat", [failing(403, "no")])
+    shared = "/sessions/?seen=nothing"
+
+    assert "does not allow" in open_list(browser)
+    assert "does not allow" in browser.get(shared, headers=HTMX).content.decode()
+    assert "does not allow" not in open_list(browser)
+    assert "does not allow" not in browser.get(shared, headers=HTMX).content.decode()
+    assert len(catalog.received("GET", "/api/v1/chat")) == 2
+
+
+@pytest.mark.django_db
+def test_a_failed_look_is_told_of_no_other_session(
+    catalog: FaultyServer, session: ChatSession, browser: Client
+) -> None:
+    other = make_session(catalog)
+    catalog.script("GET", f"/api/v1/chat/{session.session_id}/summary", [failing(403, "no")])
+
+    assert "does not allow" in browser.get(address(session, "job/"), headers=HTMX).content.decode()
+    assert "does not allow" not in browser.get(address(other, "job/"), headers=HTMX).content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("ago", "looks"), [(1, 1), (90, 0)], ids=["since the last look", "before it"])
+def test_after_an_answer_of_ours_a_session_is_looked_at_however_fresh_it_is(
+    catalog: FaultyServer, session: ChatSession, browser: Client, monkeypatch: pytest.MonkeyPatch, ago: int, looks: int
+) -> None:
+    """LlamaCloud has made a title of the question meanwhile."""
+    monkeypatch.setattr(looking, "SESSION_FRESH", timedelta(hours=1))
+    catalog.chats[session.session_id]["generated_title"] = "Why things are so"
+    now = timezone.now()
+    answered = {"state": TurnState.ANSWERED, "position": 0, "finished_at": now - timedelta(seconds=ago)}
+    Turn.objects.create(session=session, number=1, prompt="Why?", asked_at=now, **answered)
+    ChatSession.objects.update(questions=1, synced_at=now - timedelta(seconds=60))
+
+    browser.get(address(session, "job/"), headers=HTMX)
+
+    assert len(catalog.received("GET", f"/api/v1/chat/{session.session_id}/summary")) == looks
+    session.refresh_from_db()
+    assert (session.generated_title == "Why things are so") is bool(looks)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", [TurnState.QUEUED, TurnState.RUNNING])
+def test_while_a_question_is_answered_here_llamacloud_is_not_asked_about_it(
+    catalog: FaultyServer, session: ChatSession, browser: Client, state: TurnState
+) -> None:
+    """What LlamaCloud says of it comes later than what is read here."""
+    Turn.objects.create(session=session, number=1, prompt="Why?", asked_at=timezone.now(), state=state)
+    ChatSession.objects.update(is_running=True)
+
+    browser.get(address(session, "job/"), headers=HTMX)
+
+    session.refresh_from_db()
+    assert session.is_running
+    assert not catalog.received("GET", f"/api/v1/chat/{session.session_id}/summary")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("seconds", "looks"), [(0.0, 1), (0.4, 0)])
+def test_who_waited_long_for_a_session_does_not_wait_for_its_sources_too(
+    catalog: FaultyServer, session: ChatSession, browser: Client, monkeypatch: pytest.MonkeyPatch,
+    seconds: float, looks: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(looking, "PATIENCE", 0.3 if seconds else 60.0)
+    summary = catalog.chats[session.session_id]
+    catalog.script("GET", f"/api/v1/chat/{session.session_id}/summary", [Answer(body=summary, hold=seconds)])
+
+    browser.get(address(session, "lock/"), headers=HTMX)
+
+    assert len(catalog.received("GET", "/api/v1/indexes/idx-reports")) == looks
