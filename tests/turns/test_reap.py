@@ -21,6 +21,7 @@ from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.entries import Item, store
 from dashboard.turns.lease import take_over
 from dashboard.turns.models import Turn, TurnState
+from dashboard.turns.past import NOT_ASKED
 from dashboard.turns.runners import Runners
 from dashboard.web import running
 from dashboard.web.reader import Reader
@@ -99,6 +100,36 @@ def test_a_dead_process_s_turn_that_was_to_be_stopped_is_stopped(session: ChatSe
 
     assert ended(turn).state == TurnState.STOPPED
     assert answer_of(turn) == "<p>The who</p>\n", "and keeps what had come"
+
+
+def test_a_stopped_turn_of_a_dead_process_is_not_read_back(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the rest of it: LlamaCloud is not asked, though it has all of it by now."""
+    # Nobody had it any more, so the first look takes it over, and no other look follows.
+    monkeypatch.setattr(runners_module, "LOOK_EVERY", 3600)
+    columns = {"stop_asked_at": timezone.now(), "lease_holder": ""}
+    turn = orphan(session, ada, question(), delta("The who"), **columns)
+    faulty.events[session.session_id] = STORED
+
+    running.RUNNERS.keep()
+
+    turn = ended(turn)
+    assert (turn.state, answer_of(turn)) == (TurnState.STOPPED, "<p>The who</p>\n")
+    assert not faulty.received("GET", f"/api/v1/chat/{session.session_id}")
+
+
+def test_a_question_of_a_dead_process_that_llamacloud_does_not_have_is_looked_for_twice(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    """Nobody is left who might still be sending it."""
+    turn = orphan(session, ada)
+
+    running.RUNNERS.keep()
+
+    turn = ended(turn)
+    assert (turn.state, turn.error) == (TurnState.INTERRUPTED, NOT_ASKED)
+    assert len(faulty.received("GET", f"/api/v1/chat/{session.session_id}")) == 2
 
 
 def test_stopped_while_it_is_taken_over(
