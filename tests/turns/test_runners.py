@@ -21,6 +21,7 @@ from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.run import Run
 from dashboard.turns.runners import Runners
 from dashboard.web import running
+from dashboard.web.reader import Reader
 from tests.faulty import FaultyServer, event_stream
 from tests.turns.conftest import (
     answer_of,
@@ -78,6 +79,30 @@ def test_a_process_that_lost_a_lease_stops_reading(faulty: FaultyServer, session
     until(lambda: turn.pk not in running.RUNNERS._runs)
     turn.refresh_from_db()
     assert (turn.state, turn.lease_holder) == (TurnState.RUNNING, "other")
+
+
+def test_who_watches_a_turn_that_was_taken_over_is_sent_back_and_then_sees_its_end(
+    faulty: FaultyServer, session: ChatSession, ada: User
+) -> None:
+    """This process hears no more of it: whoever comes back is served from the database."""
+    script(faulty, session, event_stream(sse(question(), delta("x")), (60.0, b"")))
+    turn = put(session, ada)
+    until(lambda: turn.log.filter(type="text_delta").exists())
+    watcher = Reader(turn, None)
+    try:
+        until(lambda: b"x" in watcher.news())
+        Turn.objects.filter(pk=turn.pk).update(lease_holder="other", lease_until=timezone.now() + timedelta(hours=1))
+        until(lambda: watcher.news() == b"" and watcher.over)
+    finally:
+        watcher.close()
+
+    watcher = Reader(turn, turn.log.count())
+    try:
+        assert b"turn-ended" not in watcher.news()
+        assert turn.end(TurnState.ANSWERED, holder="other")
+        until(lambda: b"turn-ended" in watcher.news())
+    finally:
+        watcher.close()
 
 
 def test_the_log_refuses_whoever_has_no_lease(session: ChatSession, ada: User) -> None:
