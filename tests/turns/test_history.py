@@ -233,6 +233,33 @@ def test_odd_histories(
         assert Turn.objects.get(number=1).error == NEVER_FINISHED
 
 
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([question("A?"), delta("a"), delta("b"), stop()], [("A?", "answered", "<p>ab</p>\n")]),
+        (
+            [question("Left?"), delta("ha"), *turn_of("Next?", "x")],
+            [("Left?", "interrupted", "<p>ha</p>\n"), ("Next?", "answered", "<p>x</p>\n")],
+        ),
+        (
+            [question("Lost?"), *turn_of("Next?", "x")],
+            [("Lost?", "interrupted", ""), ("Next?", "answered", "<p>x</p>\n")],
+        ),
+        (
+            [*turn_of("A?", "a"), text("stray"), *turn_of("B?", "b"), text("stray")],
+            [("A?", "answered", "<p>a</p>\n"), ("B?", "answered", "<p>b</p>\n")],
+        ),
+    ],
+    ids=["pieces only", "pieces without an end", "two questions in a row", "words behind an end"],
+)
+def test_a_question_gets_all_that_follows_it_up_to_its_end_or_the_next(
+    faulty: FaultyServer, session: ChatSession, events: list[dict[str, Any]], expected: list[tuple[str, str, str]]
+) -> None:
+    import_history(session, detail(faulty, session, *events))
+
+    assert [row[1:] for row in shown(session)] == expected
+
+
 def test_what_was_asked_here_is_recognised_and_keeps_what_it_has(
     faulty: FaultyServer, session: ChatSession, ada: User
 ) -> None:
