@@ -23,6 +23,7 @@ from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.lease import claim
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.standing import place_in_queue
+from dashboard.upstream import MAX_PROMPT_CHARACTERS
 from dashboard.web import running
 from tests.faulty import FaultyServer
 from tests.turns.conftest import ORIGIN, ended, put, question, script, slow, sse, stop, stream_path, text, until
@@ -295,6 +296,18 @@ def test_a_waiting_question_that_is_stopped_was_never_asked(
     sessions[0].refresh_from_db()
     assert (sessions[0].first_asked_at, sessions[0].questions, sessions[0].is_running) == (None, 0, False)
     assert not catalog.received("POST", stream_path(sessions[0]))
+
+
+def test_a_line_end_of_a_form_is_one_character(faulty: FaultyServer, session: ChatSession, browser: Client) -> None:
+    """A browser sends two and counts one, so as much as it lets people type must be taken."""
+    script(faulty, session, ANSWER)
+    lines = "x\n" * (MAX_PROMPT_CHARACTERS // 2 - 1) + "x?"
+
+    browser.post(f"/sessions/{session.session_id}/turns/", {"prompt": lines.replace("\n", "\r\n"), "nonce": "n1"})
+
+    turn = ended(Turn.objects.get())
+    assert (len(turn.prompt), turn.prompt) == (MAX_PROMPT_CHARACTERS, lines)
+    assert faulty.received("POST", stream_path(session))[0].json()["prompt"] == lines
 
 
 @pytest.mark.parametrize("before", [{}, {"first_asked_at": datetime(2026, 1, 2, tzinfo=UTC), "questions": 5}])
