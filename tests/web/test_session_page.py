@@ -332,6 +332,16 @@ def test_a_lock_says_since_when_it_is_closed_if_it_was_closed_here(session: Chat
     assert "First asked here" not in region(browser, session, "lock").text
 
 
+def test_what_was_asked_since_a_page_was_opened_comes_in_reading_order(session: ChatSession, browser: Client) -> None:
+    answered = {"session": session, "asked_at": timezone.now(), "state": TurnState.ANSWERED}
+    for number, prompt in enumerate(["Seen?", "Then?", "And then?", "At last?"], start=1):
+        Turn.objects.create(number=number, prompt=prompt, **answered)
+
+    came = read(browser.get(address(session, "turns/newer/"), {"after": 1}, headers=HTMX))
+
+    assert [one["id"] for one in came.all("article")] == ["turn-2", "turn-3", "turn-4"]
+
+
 def test_an_answer_that_came_late_names_the_sources_it_could_not_read(
     session: ChatSession, browser: Client, ada: User
 ) -> None:
