@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
 from dashboard.catalog.models import Index, Project
@@ -13,7 +14,8 @@ from dashboard.chats.models import ChatSession
 from dashboard.turns.models import Turn, TurnState
 from dashboard.web.conversation import composer, suggestions
 from tests.faulty import FaultyServer
-from tests.web.conftest import make_session
+from tests.web.conftest import address, make_session
+from tests.web.pages import read
 
 pytestmark = pytest.mark.postgres
 
@@ -63,3 +65,15 @@ def test_that_all_must_answer_is_no_question_with_one_source(session: ChatSessio
 
 def test_an_unbound_session_is_not_told_what_to_ask_of_which_source(unbound: ChatSession) -> None:
     assert len(suggestions(unbound)) == 2
+
+
+@pytest.mark.parametrize(("turns_of_its_run", "suggested"), [(None, 2), (3, 0)])
+def test_a_session_that_llamacloud_says_has_run_is_not_told_how_to_begin(
+    unbound: ChatSession, browser: Client, turns_of_its_run: int | None, suggested: int
+) -> None:
+    """Its questions have not been read yet."""
+    ChatSession.objects.update(job_turns=turns_of_its_run, questions=None)
+
+    page = read(browser.get(address(unbound)))
+
+    assert len(page.all("a", class_="suggestion")) == suggested
