@@ -163,7 +163,11 @@ def _refresh_recent() -> None:
     """Read what is new, and look at some of those that were seen being asked elsewhere: a list tells of no end."""
     refresh_recent(upstream_client())
     lately = ChatSession.objects.filter(is_running=True, gone_at=None, last_updated_at__gt=timezone.now() - LATELY)
-    for session in lately.exclude(turns__state__in=LIVE).order_by("synced_at")[:ASKED_ELSEWHERE]:
+    elsewhere = lately.exclude(turns__state__in=LIVE).order_by("pk")
+    # In turns: the list has just brought all of them up to date alike.
+    behind_the_last = elsewhere.filter(pk__gt=cache.get("look-elsewhere", 0))[:ASKED_ELSEWHERE]
+    for session in list(behind_the_last) or elsewhere[:ASKED_ELSEWHERE]:
+        cache.set("look-elsewhere", session.pk)
         with suppress(UpstreamError):
             refresh_one(upstream_client(), session, on_history=import_history)
 

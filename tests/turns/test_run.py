@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 
 from dashboard.audit.models import AuditEntry
 from dashboard.chats.models import ChatSession, LockState
-from dashboard.turns import answer, recover, run, runners
+from dashboard.turns import answer, recover, run
 from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.entries import read_entries
 from dashboard.turns.eventlog import EVENT_LOG
@@ -265,17 +265,6 @@ def test_stopped_at_once_with_what_there_is(faulty: FaultyServer, session: ChatS
     assert time.monotonic() - began < 30
     assert (turn.state, answer_of(turn)) == (TurnState.STOPPED, "<p>Half an </p>\n".replace(" </p>", "</p>"))
     assert AuditEntry.objects.filter(action="turn.stopped").count() == 1
-
-
-def test_what_runs_here_is_stopped_without_waiting_for_the_next_look(
-    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runners, "LOOK_EVERY", 3600)
-    turn = begun(faulty, session, ada)
-
-    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
-
-    assert ended(turn).state == TurnState.STOPPED
 
 
 def test_a_request_to_stop_made_in_another_process_is_heeded(

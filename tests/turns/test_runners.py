@@ -15,6 +15,7 @@ from dashboard.config import upstream_client
 from dashboard.turns import lease
 from dashboard.turns import recover as recover_module
 from dashboard.turns import runners as runners_module
+from dashboard.turns.ask import stop as stop_turn
 from dashboard.turns.entries import LeaseLost
 from dashboard.turns.eventlog import EVENT_LOG
 from dashboard.turns.models import Turn, TurnState
@@ -24,6 +25,7 @@ from dashboard.web import running
 from dashboard.web.reader import Reader
 from tests.faulty import FaultyServer, event_stream
 from tests.turns.conftest import (
+    ORIGIN,
     answer_of,
     call,
     delta,
@@ -39,6 +41,7 @@ from tests.turns.conftest import (
     text,
     until,
 )
+from tests.turns.test_run import begun
 from tests.web.conftest import make_session
 
 pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("hurry")]
@@ -304,3 +307,14 @@ def test_a_turn_that_was_taken_over_meanwhile_is_no_fault(
     until(lambda: said)
     assert said == ["A turn was taken over by another process while this one was not running"]
     Turn.objects.filter(pk=turn.pk).update(state=TurnState.FAILED)
+
+
+def test_what_runs_here_is_stopped_without_waiting_for_the_next_look(
+    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners_module, "LOOK_EVERY", 3600)
+    turn = begun(faulty, session, ada)
+
+    stop_turn(running.RUNNERS, turn, actor=ada, origin=ORIGIN)
+
+    assert ended(turn).state == TurnState.STOPPED

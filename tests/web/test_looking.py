@@ -307,3 +307,14 @@ def test_who_waited_long_for_a_session_does_not_wait_for_its_sources_too(
     browser.get(address(session, "lock/"), headers=HTMX)
 
     assert len(catalog.received("GET", "/api/v1/indexes/idx-reports")) == looks
+
+
+@pytest.mark.django_db
+def test_a_look_at_the_list_looks_at_others_than_the_last_one(catalog: FaultyServer, browser: Client) -> None:
+    paths = asked_elsewhere(catalog, 2 * looking.ASKED_ELSEWHERE)
+
+    open_list(browser)
+    open_list(browser)
+    assert all(len(catalog.received("GET", path)) == 1 for path in paths)
+    open_list(browser)
+    assert sum(len(catalog.received("GET", path)) for path in paths) == 3 * looking.ASKED_ELSEWHERE
