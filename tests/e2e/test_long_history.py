@@ -66,9 +66,10 @@ def old_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def opened(visit: Visit, old_house: House, name: str, number: int) -> Page:
-    """The session's page once its history has been read, opened anew."""
+    """The session's page once the newest answer has been read and has come into it, opened anew."""
     page = visit(old_house, "ada", old_house.path(name))
     expect(page.locator(f"#turn-{number}")).to_be_visible(timeout=120_000)
+    expect(page.locator(f"#turn-{number} [data-late]")).to_have_count(0, timeout=120_000)
     page.add_init_script(f"({SLOW})()")
     page.goto(old_house.path(name))
     expect(page.locator(f"#turn-{number}")).to_be_visible()
