@@ -19,7 +19,7 @@ from dashboard.turns.lease import LEASE, lock_person
 from dashboard.turns.models import Turn
 from dashboard.turns.runners import Runners
 from dashboard.turns.standing import standing
-from dashboard.turns.states import TurnState
+from dashboard.turns.states import NOT_READ, TurnState
 from dashboard.upstream import MAX_PROMPT_CHARACTERS, MAX_SESSION_INDEXES
 
 RETRY = "retry-"
@@ -157,7 +157,7 @@ def retry(runners: Runners, turn: Turn, *, actor: User, origin: Origin) -> Turn:
     Raises:
         BadQuestion, SessionGone, TurnRunning, TooManyWaiting: nothing was asked.
     """
-    if turn.is_live or turn.state in (TurnState.ANSWERED, TurnState.RECOVERED):
+    if turn.is_live or turn.state in (TurnState.ANSWERED, TurnState.RECOVERED) or turn.error_code == NOT_READ:
         raise BadQuestion("This question has been answered, or is being answered. Ask a new one.")
     nonce = f"{RETRY}{turn.pk}"
     again = Turn.objects.filter(nonce=nonce, session=turn.session_id)

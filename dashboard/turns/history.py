@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -16,8 +17,8 @@ from dashboard.rows import hold, insert_all
 from dashboard.turns.answer import Answer
 from dashboard.turns.ending import add_steps, figures, log_rows, outcome_of, store_pieces
 from dashboard.turns.models import AnswerPiece, Turn
-from dashboard.turns.past import PastTurn, answer_of, places, split
-from dashboard.turns.states import LATE, TurnState
+from dashboard.turns.past import PastTurn, answer_of, places, split, words_of
+from dashboard.turns.states import LATE, NOT_READ, TurnState
 
 BUDGET = 5.0
 """Seconds one reading of a history may take, as a page waits for it: tens of thousands of questions take longer."""
@@ -25,17 +26,18 @@ BATCH = 50
 """Answers stored in one transaction; they are rendered before it, so that nobody waits for that."""
 ROWS = 2_000
 """Questions added in one transaction, in which nobody else writes on SQLite."""
-NOT_READ = "not_read"
-"""The error code of a turn whose answer is still to be read out of LlamaCloud's history."""
+STALE = timedelta(minutes=10)
+"""After it was added, how long a question may be missing in a history, which may be an older one of another process."""
 NEVER_FINISHED = "The answer was never finished at LlamaCloud."
+NOT_FETCHED = "The answer was not fetched from LlamaCloud in time."
 
 
 def import_history(session: ChatSession, detail: upstream.ChatDetail) -> bool:
     """Bring the conversation up to date with LlamaCloud's history, or nearer to it.
 
     Turns of this dashboard are recognised and keep what they have; one that was interrupted or stopped gets the answer
-    LlamaCloud finished later. Unknown ones are added, all of them at once, so that whoever asks next stands behind
-    them; then they get their answers, the newest first, until ``BUDGET`` is spent. A question that is being answered
+    LlamaCloud finished later. Unknown ones are added, thousands at once, so that whoever asks next stands behind them;
+    then they get their answers, the newest first, until ``BUDGET`` is spent. A question that is being answered
     right now is left alone. It may be called as often as one likes, and by several processes at once.
 
     Args:
@@ -56,7 +58,7 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> bool:
             _complete(turn, found[turn.pk])
             if time.monotonic() > ends:
                 return False
-    return _read(session, {past.position: past for past in history}, ends)
+    return _read(session, {past.position: past for past in history if _has_ended(past, history)}, ends)
 
 
 def _has_ended(past: PastTurn, history: Sequence[PastTurn]) -> bool:
@@ -64,9 +66,10 @@ def _has_ended(past: PastTurn, history: Sequence[PastTurn]) -> bool:
 
 
 def is_unread(session: ChatSession) -> bool:
-    """Whether LlamaCloud is known to have more questions than the conversation shows."""
-    accepted = Turn.objects.filter(session=session).accepted()
-    return bool(session.questions) and accepted.count() < (session.questions or 0)
+    """Whether LlamaCloud is known to have more questions or answers than the conversation shows."""
+    turns = Turn.objects.filter(session=session)
+    is_short = bool(session.questions) and turns.accepted().count() < (session.questions or 0)
+    return is_short or turns.filter(error_code=NOT_READ).exists()
 
 
 def _places(session: ChatSession) -> set[int]:
@@ -112,6 +115,7 @@ def _add(session: ChatSession, fresh: Sequence[PastTurn]) -> None:
                         prompt=past.prompt,
                         position=past.position,
                         state=TurnState.INTERRUPTED,
+                        error=NOT_FETCHED,
                         error_code=NOT_READ,
                         asked_at=now,
                         finished_at=now,
@@ -127,11 +131,18 @@ def _read(session: ChatSession, history: Mapping[int, PastTurn], ends: float) ->
 
     Args:
         session: the session.
-        history: its questions by their places.
+        history: its questions that have ended, by their places; another process may know more of them by now.
         ends: when to leave the rest for the next time.
     """
-    lacking = Turn.objects.filter(session=session, error_code=NOT_READ).only("position", "session").order_by("-number")
-    waiting = [(turn, past) for turn in lacking if (past := history.get(turn.position or 0)) is not None]
+    lacking = Turn.objects.filter(session=session, error_code=NOT_READ)
+    lost, waiting = [], []
+    for turn in lacking.only("position", "prompt", "asked_at", "session").order_by("-number"):
+        past = history.get(turn.position or 0)
+        if past is not None and words_of(past.prompt) == words_of(turn.prompt):
+            waiting.append((turn, past))
+        elif past is not None or turn.asked_at < timezone.now() - STALE:
+            lost.append(turn.pk)
+    lacking.filter(pk__in=lost[:ROWS]).update(error_code="")
     done = 0
     for batch in _rendered(waiting, ends):
         with transaction.atomic():

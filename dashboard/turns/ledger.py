@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dashboard.rows import fetch
 from dashboard.turns.models import Turn
 from dashboard.turns.standing import IS_LATE
-from dashboard.turns.states import TurnState
+from dashboard.turns.states import NOT_READ, TurnState
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,10 @@ _TURNS = f'"{Turn._meta.db_table}"'
 _LEDGER = f"""
     SELECT
         MAX(number), COUNT(CASE WHEN {IS_LATE} THEN 1 END),
-        (SELECT state FROM {_TURNS} WHERE session_id = %s ORDER BY number DESC LIMIT 1),
+        (
+            SELECT CASE WHEN error_code = '{NOT_READ}' THEN '' ELSE state END
+            FROM {_TURNS} WHERE session_id = %s ORDER BY number DESC LIMIT 1
+        ),
         SUM(CASE WHEN duration_ms <= 1e12 THEN duration_ms END),
         SUM(CASE WHEN input_tokens <= 1000000000000 THEN input_tokens END),
         SUM(CASE WHEN output_tokens <= 1000000000000 THEN output_tokens END)

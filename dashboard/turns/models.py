@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from dashboard.chats.models import ChatSession
 from dashboard.rows import update
-from dashboard.turns.states import LIVE, TurnState
+from dashboard.turns.states import LIVE, NOT_READ, TurnState
 
 __all__ = ["AnswerPiece", "LogEntry", "Turn", "TurnState"]
 
@@ -117,8 +117,10 @@ class Turn(models.Model):
     @property
     def is_late(self) -> bool:
         """Whether LlamaCloud may have more of the answer than is here; ``standing.IS_LATE`` says the same."""
-        was_stopped = self.state == TurnState.STOPPED and self.position is None and not self.error_code
-        return self.state == TurnState.INTERRUPTED or was_stopped
+        if self.error_code == NOT_READ:
+            return True
+        was_stopped = self.state == TurnState.STOPPED and not self.error_code
+        return self.position is None and (was_stopped or self.state == TurnState.INTERRUPTED)
 
     def end(self, state: TurnState, *, holder: str, **columns: Any) -> bool:
         """End the turn, once.

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dashboard.rows import fetch
 from dashboard.turns.models import Turn
-from dashboard.turns.states import LIVE
+from dashboard.turns.states import LIVE, NOT_READ
 
 RUNNING_LIMIT = 200
 """Turns running at once in the whole instance. Nobody waits for another person's question to be counted: of those who
@@ -20,7 +20,9 @@ QUEUE_LIMIT = 10
 
 _TURNS = f'"{Turn._meta.db_table}"'
 IS_LIVE = "state IN ({})".format(", ".join(f"'{state.value}'" for state in LIVE))
-IS_LATE = "(state = 'interrupted' OR (state = 'stopped' AND position IS NULL AND error_code = ''))"
+IS_LATE = f"""(error_code = '{NOT_READ}' OR (position IS NULL AND (
+    state = 'interrupted' OR (state = 'stopped' AND error_code = '')
+)))"""
 """As ``Turn.is_late``."""
 
 

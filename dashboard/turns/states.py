@@ -25,3 +25,6 @@ class TurnState(models.TextChoices):
 LIVE = (TurnState.QUEUED, TurnState.RUNNING)
 LATE = (TurnState.INTERRUPTED, TurnState.STOPPED)
 """Ends after which LlamaCloud may still have finished the answer."""
+NOT_READ = "not_read"
+"""The error code of an interrupted turn that was asked elsewhere: its answer is still to be read out of LlamaCloud's
+history."""

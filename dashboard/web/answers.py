@@ -13,8 +13,8 @@ from dashboard.catalog.models import Index
 from dashboard.turns.answer import NO_STEP, PIECE
 from dashboard.turns.ask import RETRY
 from dashboard.turns.ending import NEVER_SENT
-from dashboard.turns.history import NOT_READ
 from dashboard.turns.models import AnswerPiece, LogEntry, Turn, TurnState
+from dashboard.turns.states import NOT_READ
 from dashboard.upstream import Conflict as UpstreamConflict
 from dashboard.upstream import NotFound as UpstreamNotFound
 from dashboard.web.present import source_views, successor_url
@@ -79,7 +79,7 @@ class TurnView:
     @property
     def is_being_read(self) -> bool:
         """Whether its answer is still to be read out of LlamaCloud's history."""
-        return self.turn.error_code == NOT_READ
+        return self.turn.error_code == NOT_READ and self.turn.session.gone_at is None
 
     @property
     def was_sent(self) -> bool:

@@ -20,6 +20,8 @@ TURNS_AT_ONCE = 20
 """Turns on the first screen; older ones are fetched when asked for."""
 SCREENS = 3
 """Screens of older turns that come by themselves to whoever scrolls up; more of them come for a press."""
+WAITED_FOR = 500
+"""Turns without their whole answer that a page asks for at once, at most."""
 NEWER_POLL = 5
 """Seconds between two questions of a page that is seen for turns it lacks: somebody else may ask in the session too.
 LlamaCloud is not asked for them."""
@@ -83,8 +85,10 @@ def suggestions(session: ChatSession) -> list[str]:
 
 def mended_views(session: ChatSession, late: list[int]) -> list[TurnView]:
     """The turns with these numbers, which a page shows without their whole answer, that have it by now."""
-    waited_for = _as_shown(session).filter(number__in=sorted(late)[-TURNS_AT_ONCE:])
-    return views_of([turn for turn in waited_for if not turn.is_live and not turn.is_late])
+    waited_for = Turn.objects.filter(session=session, number__in=sorted(late)[-WAITED_FOR:])
+    known = waited_for.only("number", "state", "position", "error_code").order_by("number")
+    mended = [turn.number for turn in known if not turn.is_live and not turn.is_late]
+    return views_of(list(_as_shown(session).filter(number__in=mended[-TURNS_AT_ONCE:])))
 
 
 def new_nonce() -> str:

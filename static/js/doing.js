@@ -4,7 +4,6 @@
   const LOST = "No connection. The answer goes on without this page.";
   const MOMENT = 2000;
   let pending;
-  let before;
 
   const say = () => {
     pending = undefined;
@@ -34,9 +33,9 @@
     const [doing, tail] = ["doing", "tail"].map((part) => document.getElementById(`turn-${target.dataset.live}-${part}`));
     const words = tail?.textContent;
     // An element tells of its end, until there is more.
-    const goesOn = doing && words && !(doing.firstElementChild && [undefined, words].includes(before));
+    const goesOn = doing && words && !(doing.firstElementChild && [undefined, words].includes(doing.before));
     if (goesOn && doing.textContent !== "Writing…") doing.textContent = "Writing…";
-    before = words;
+    if (doing) doing.before = words;
   });
 
   // Where there is no stream, the turn itself asks every two seconds.

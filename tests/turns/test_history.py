@@ -39,7 +39,6 @@ from tests.turns.conftest import (
     until,
 )
 from tests.web.conftest import let_time_pass
-from tests.web.pages import Element, read
 
 pytestmark = pytest.mark.postgres
 
@@ -117,80 +116,6 @@ def test_five_thousand_events_are_imported_in_seconds(faulty: FaultyServer, sess
         pass
     assert time.thread_time() - began < 20
     assert LogEntry.objects.count() == 2000
-
-
-def test_a_history_that_takes_too_long_is_read_on_at_the_next_look(
-    faulty: FaultyServer, session: ChatSession, browser: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    faulty.events[session.session_id] = [event for n in range(4) for event in turn_of(f"{n}?", str(n))]
-    monkeypatch.setattr(history, "BUDGET", 0.0)
-
-    def look() -> list[str]:
-        let_time_pass()
-        assert browser.get(f"/sessions/{session.session_id}/job/").status_code == 200
-        session.refresh_from_db()
-        assert [prompt for _, prompt, _, _ in shown(session)] == ["0?", "1?", "2?", "3?"]
-        return [prompt for _, prompt, state, _ in shown(session) if state == "answered"]
-
-    assert look() == ["3?"], "a look is worth one answer at least, and the newest is wanted first"
-    assert (session.questions, session.history_of) == (4, "")
-    assert [look() for _ in range(2)] == [["2?", "3?"], ["1?", "2?", "3?"]]
-    monkeypatch.undo()
-    assert look() == ["0?", "1?", "2?", "3?"]
-    assert session.history_of, "and is not read again"
-
-
-def test_who_asks_while_a_history_is_read_stands_behind_it(
-    faulty: FaultyServer, session: ChatSession, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = [event for prompt in ("One?", "Same?", "Three?") for event in turn_of(prompt, f"{prompt} Theirs")]
-    monkeypatch.setattr(history, "BUDGET", 0.0)
-    assert not import_history(session, detail(faulty, session, *before))
-    script(faulty, session, sse(question("Same?"), text("Mine"), stop()))
-    mine = ended(put(session, ada, "Same?"))
-    monkeypatch.undo()
-
-    assert import_history(session, detail(faulty, session, *before, *turn_of("Same?", "Mine")))
-
-    mine.refresh_from_db()
-    assert (mine.number, mine.position, mine.history_before) == (4, 3, 3)
-    assert [prompt for _, prompt, _, _ in shown(session)] == ["One?", "Same?", "Three?", "Same?"]
-    assert "Theirs" in shown(session)[1][3]
-    assert "Mine" in shown(session)[3][3]
-
-
-def test_an_answer_that_is_still_to_be_read_says_so_and_comes_into_the_open_page(
-    faulty: FaultyServer, session: ChatSession, browser: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known = detail(faulty, session, *turn_of("One?", "First of all."), *turn_of("Two?", "Then."))
-    monkeypatch.setattr(history, "BUDGET", 0.0)
-    assert not import_history(session, known)
-
-    first = read(browser.get(f"/sessions/{session.session_id}/")).one(id="turn-1")
-    assert "This answer is being fetched from LlamaCloud." in first.text
-    assert "Ask again" not in first.text
-    late = first.one("footer")["data-late"]
-
-    assert import_history(session, known)
-    page = browser.get(f"/sessions/{session.session_id}/turns/newer/?after=2&late={late}").content.decode()
-    assert "First of all." in page
-
-
-def test_what_came_in_great_number_leaves_no_hole_in_an_open_page(
-    faulty: FaultyServer, session: ChatSession, browser: Client
-) -> None:
-    import_history(session, detail(faulty, session, *(event for n in range(55) for event in turn_of(f"{n}?", "x"))))
-    had = 8
-
-    def numbers(page: Element) -> list[int]:
-        return [int(turn["data-turn"]) for turn in page.all("article")]
-
-    page = read(browser.get(f"/sessions/{session.session_id}/turns/newer/?after={had}"))
-    seen = numbers(page)
-    while older := [link for link in page.all("a") if "before=" in link["href"]]:
-        page = read(browser.get(older[0]["href"], headers={"HX-Request": "true"}))
-        seen = numbers(page) + seen
-    assert seen == list(range(had + 1, 56))
 
 
 def test_an_answer_that_is_slow_to_render_ends_a_look_before_the_batch_is_full(

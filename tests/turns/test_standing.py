@@ -21,6 +21,7 @@ from dashboard.turns.ledger import Ledger, ledger
 from dashboard.turns.models import Turn, TurnState
 from dashboard.turns.prune import prune_logs
 from dashboard.turns.standing import Standing, place_in_queue, running_by_person, standing, to_see_to
+from dashboard.turns.states import LIVE, NOT_READ
 from dashboard.web import running
 from tests.faulty import FaultyServer
 from tests.turns.conftest import ended, put, question, script, sse, stop, text
@@ -89,8 +90,8 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     other = make_session(faulty)
     at = session.synced_at
     common: dict[str, Any] = {"prompt": "Why?", "asked_at": at}
-    Turn.objects.create(session=session, number=1, position=0, state=TurnState.ANSWERED, nonce="old", **common)
-    Turn.objects.create(session=session, number=2, position=4, state=TurnState.INTERRUPTED, **common)
+    Turn.objects.create(session=session, number=1, position=4, state=TurnState.ANSWERED, nonce="old", **common)
+    Turn.objects.create(session=session, number=2, state=TurnState.INTERRUPTED, **common)
     assert standing(session.pk, ada.pk, "new") == Standing(0, 0, 0, 2, 4)
     assert (ledger(session.pk).newest, ledger(session.pk).late) == (2, 1)
 
@@ -102,7 +103,7 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     assert standing(other.pk, ben.pk, "old") == Standing(2, 2, 1, 1, None)
     assert (ledger(other.pk).newest, ledger(other.pk).late) == (1, 0)
 
-    Turn.objects.filter(session=session, number=2).update(state=TurnState.STOPPED)
+    Turn.objects.filter(session=session, number=2).update(state=TurnState.STOPPED, position=5)
     assert ledger(session.pk).late == 0, "LlamaCloud finished it all the same"
     Turn.objects.filter(session=session, number=2).update(position=None)
     assert ledger(session.pk).late == 1
@@ -113,6 +114,20 @@ def test_how_things_stand_is_told_of_the_session_the_person_and_everybody(
     assert "broke off" in ledger(session.pk).explanation
     Turn.objects.filter(session=session).update(state=TurnState.ANSWERED)
     assert ledger(session.pk).explanation == ledger(0).explanation == ""
+
+
+@pytest.mark.postgres
+def test_what_is_late_is_told_alike_of_a_turn_and_of_all(session: ChatSession) -> None:
+    number = 0
+    for state in TurnState:
+        for position in (None, 7) if state not in LIVE else (None,):
+            for error_code in ("", "never_sent", NOT_READ):
+                number += 1
+                turn = Turn(session=session, number=number, state=state, position=position, error_code=error_code)
+                turn.prompt, turn.asked_at = "Why?", timezone.now()
+                turn.save()
+                assert ledger(session.pk).late == turn.is_late, (state, position, error_code)
+                turn.delete()
 
 
 @pytest.mark.postgres
