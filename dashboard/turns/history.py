@@ -52,17 +52,14 @@ def import_history(session: ChatSession, detail: upstream.ChatDetail) -> bool:
     found = places(session.pk, history)
     known = _places(session) | {past.position for past in found.values()}
     # The last question may still be in the middle of its answer; an earlier one without an end never gets one.
-    _add(session, [past for past in history if past.position not in known and _has_ended(past, history)])
+    over = {past.position: past for past in history if past.is_complete or past is not history[-1]}
+    _add(session, [past for position, past in over.items() if position not in known])
     for turn in Turn.objects.filter(pk__in=found):
         if found[turn.pk].is_complete:
             _complete(turn, found[turn.pk])
             if time.monotonic() > ends:
                 return False
-    return _read(session, {past.position: past for past in history if _has_ended(past, history)}, ends)
-
-
-def _has_ended(past: PastTurn, history: Sequence[PastTurn]) -> bool:
-    return past.is_complete or past is not history[-1]
+    return _read(session, over, ends)
 
 
 def is_unread(session: ChatSession) -> bool:

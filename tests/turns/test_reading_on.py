@@ -128,7 +128,8 @@ def test_an_answer_that_never_ended_comes_into_the_open_page_as_that(
     late = "&".join(f"late={number}" for number in range(1, 26))
     page = browser.get(f"/sessions/{session.session_id}/turns/newer/?after=26&{late}").content.decode()
     assert page.count(NEVER_FINISHED) == 20
-    late = "&".join(f"late={number}" for number in range(1, 6))
+    # Also behind many newer ones that still lack theirs.
+    Turn.objects.filter(number__range=(6, 25)).update(error_code="not_read")
     page = browser.get(f"/sessions/{session.session_id}/turns/newer/?after=26&{late}").content.decode()
     assert page.count(NEVER_FINISHED) == 5
     assert "data-late" not in page
